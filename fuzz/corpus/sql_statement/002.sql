@@ -1,0 +1,1 @@
+pivot t on a

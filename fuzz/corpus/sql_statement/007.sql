@@ -1,0 +1,1 @@
+SHOW FRAMES IN BOX b LIKE '%x%'

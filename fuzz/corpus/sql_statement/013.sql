@@ -1,0 +1,1 @@
+DESCRIBE read_csv('x.csv')

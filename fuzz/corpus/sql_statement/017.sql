@@ -1,0 +1,1 @@
+CREATE FRAME f (a INT, PRIMARY KEY (a))

@@ -1,0 +1,1 @@
+CREATE FRAME f (a INT CHECK (a > 0))

@@ -1,0 +1,1 @@
+CREATE MACRO m(x, y := 2) AS x + y

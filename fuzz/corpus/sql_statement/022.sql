@@ -1,0 +1,1 @@
+UNDROP FRAME h.b.f

@@ -1,0 +1,1 @@
+ALTER BOX h.b RENAME TO c

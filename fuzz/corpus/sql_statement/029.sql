@@ -1,0 +1,1 @@
+INSERT INTO TABLE h.b.f (a, "b") SELECT 1, 2

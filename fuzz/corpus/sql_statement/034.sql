@@ -1,0 +1,1 @@
+DELETE FROM h.b.f AS x USING g, h WHERE x.a = g.a

@@ -1,0 +1,1 @@
+UPDATE h.b.f AS x SET a = g.a + 1, b = (SELECT max(c) FROM g WHERE g.d = 1), "c" = a IS NOT DISTINCT FROM b FROM g WHERE x.a = g.a

@@ -1,0 +1,1 @@
+COPY h.b.f (a, b) TO 'x.parquet' (FORMAT parquet, COMPRESSION 'zstd', PARTITION_BY (a, b), OVERWRITE)

@@ -1,0 +1,1 @@
+SET VARIABLE x = (SELECT max(a) FROM f)

@@ -1,0 +1,1 @@
+CREATE FRAME select (a INT)

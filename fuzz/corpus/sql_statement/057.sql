@@ -1,0 +1,1 @@
+DROP HIVE a.b

@@ -1,0 +1,1 @@
+ALTER FRAME f RENAME a

@@ -1,0 +1,1 @@
+ALTER FRAME f ALTER a

@@ -1,0 +1,1 @@
+INSERT f VALUES (1)

@@ -1,0 +1,1 @@
+DELETE FROM f a b

@@ -1,0 +1,1 @@
+COPY f TO 'x' (FORMAT csv

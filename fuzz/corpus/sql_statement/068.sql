@@ -1,0 +1,1 @@
+VACUUM f RETAIN 7

@@ -1,0 +1,50 @@
+/* Work of the swarm on this handle: parts of plans run for others (struct ap_task_port), stages of our
+ * own statements given to others (struct ap_spread_port), queries that outlive who asked. */
+#ifndef AP_API_SWARM_WORK_H
+#define AP_API_SWARM_WORK_H
+
+#include "api/handle.h"
+#include "swarm/submit.h"
+#include "swarm/worker.h"
+
+/* This handle as a party to the protocol, under `boot`. */
+struct ap_swarm ap_swarm_of(struct apiary *handle, const struct ap_node_id *boot);
+
+/* What a manifest may say that it needs. */
+#define AP_NEED_PLAN "plan-1"   /* parts of plans, statements as text */
+#define AP_NEED_WRITE "write-1" /* parts that store cells; their commit */
+
+/* The port of queries that is hung into the world. Its context is the handle. */
+void ap_spread_port_init(struct apiary *handle);
+
+/* What a manifest's plan says (untrusted text). */
+struct ap_order {
+    bool detached;        /* the merged rows are kept */
+    bool whole;           /* one task: the statement as text */
+    struct ap_plan *plan; /* not whole */
+    size_t stage;
+    char *sql; /* whole */
+    yyjson_doc *doc;
+};
+void ap_order_done(struct ap_order *order);
+AP_CHECKED enum apiary_code ap_order_read(const struct ap_manifest *manifest, struct ap_order *out, struct apiary_error *err);
+
+/* The manifest of one stage of a plan, or of a statement as text; strings live in its arena. */
+struct ap_order_spec {
+    const struct ap_plan_run *run; /* NULL: whole */
+    struct ap_str sql;             /* whole */
+    bool detached;
+    int64_t deadline_us;           /* from now */
+};
+AP_CHECKED enum apiary_code ap_order_write(const struct ap_swarm *swarm, struct ap_session *session, const struct ap_order_spec *spec,
+    struct ap_view *view, struct ap_manifest *out, struct apiary_error *err);
+
+/* Its tasks alone, each with the node to which it would go. */
+AP_CHECKED enum apiary_code ap_order_tasks(
+    const struct ap_order_spec *spec, const struct ap_view *view, struct ap_manifest *out, struct apiary_error *err);
+
+/* Bytes of a file from its start / a new file with these bytes. */
+AP_CHECKED enum apiary_code ap_file_bytes(int fd, struct ap_bytes *out, struct apiary_error *err);
+AP_CHECKED enum apiary_code ap_bytes_file(const struct ap_session *session, struct ap_str bytes, int *out, struct apiary_error *err);
+
+#endif

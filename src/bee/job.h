@@ -1,0 +1,30 @@
+/* One statement from its document to DONE or FAILED. */
+#ifndef AP_BEE_JOB_H
+#define AP_BEE_JOB_H
+
+#include "bee/control.h"
+#include "bee/stable.h"
+
+struct bee_hive { /* what all jobs of this process share */
+    struct bee_control *control;
+    struct bee_stable *stable;
+    struct bee_instance *parser; /* serves "shared" jobs; opened by the first */
+    struct {
+        struct bee_instance *instance; /* serves "kept" jobs of one measure and these settings */
+        struct ap_bytes settings;
+        int jobs; /* it has served */
+    } kept;
+    uint64_t resident_bytes; /* the least of this process when a kept one was opened */
+    uint64_t memory_bytes;       /* budget of the widest statement */
+};
+
+/* The engine's memory_limit for a budget: what is left after code, stacks and our
+ * own buffers, halved, since ordinary sorts overshoot by 60 % and freed pages linger.
+ * source design.md D3, chamber.md 7 */
+uint64_t bee_memory_limit(uint64_t budget_bytes, int64_t threads);
+
+/* Runs the job and sends its last message. CHAMBER when that cannot be sent. */
+AP_CHECKED enum apiary_code bee_job_run(
+    struct bee_hive *hive, const struct ap_wire_message *message, struct apiary_error *err);
+
+#endif

@@ -1,0 +1,592 @@
+/* COPY in a chamber → staged files → cells with statistics.
+ *
+ * Unpartitioned rows are cut by FILE_SIZE_BYTES, which is looked at behind every row group.
+ * Partitioned ones go through PARTITION_BY, which knows no size bound. What came out above the
+ * leafcutter's ceiling, either way, is cut again. */
+#include "query/cellwriter.h"
+#include "query/cluster.h"
+#include "query/mapping.h"
+#include "query/shape.h"
+#include "query/tries.h"
+#include "query/types.h"
+
+#include "core/alloc.h"
+#include "core/codec.h"
+#include "core/map.h"
+#include "core/time.h"
+#include "ledger/column_mapping.h"
+#include "ledger/protocol.h"
+
+enum {
+    COLUMNS_MAX = 100000,
+    PATH_DEPTH_MAX = 64,
+    PARTITION_BYTES_MAX = 8192 /* of one value; the engine sees it percent-encoded, in a path */
+};
+
+void ap_written_done(struct ap_written *written)
+{
+    ap_free(written->cells);
+    ap_texts_done(&written->keys);
+    ap_arena_done(&written->arena);
+    memset(written, 0, sizeof *written);
+}
+
+int64_t ap_written_expires_us(const struct ap_written *written)
+{
+    return written->begun_mono_us == 0 ? 0 : written->begun_mono_us + AP_US_PER_DAY / 2;
+}
+
+void ap_written_discard(struct ap_written *written)
+{
+    if (written->keys.count == 0) return;
+    struct apiary_error ignored = { 0 }; /* what cannot be deleted is found by vacuum */
+    if (ap_store_delete_many(written->store, (const char *const *)written->keys.items,
+            written->keys.count, &ignored) != APIARY_OK)
+        return;
+}
+
+static bool arena_text(struct ap_arena *arena, struct ap_str text, struct ap_str *out)
+{
+    bool ok = true;
+    *out = ap_arena_str(arena, text, &ok);
+    return ok;
+}
+
+/* ---- partition values ---- */
+
+/* The engine's text of a partition value in the ledger's form (delta.md 5.2). */
+static enum apiary_code partition_text(
+    const struct ap_type *type, struct ap_str text, struct ap_bytes *out, struct apiary_error *err)
+{
+    int64_t us = 0;
+    bool zone = false, inexact = false;
+    char formatted[AP_TIME_TEXT_MAX];
+    if (type->kind != AP_TYPE_TIMESTAMP && type->kind != AP_TYPE_TIMESTAMP_NTZ)
+        return ap_bytes_add_str(out, text, err);
+    if (!ap_timestamp_parse(text, &us, &zone, &inexact))
+        return ap_fail(
+            err, APIARY_SCHEMA, "'" AP_FMT "' cannot be a partition value", AP_ARG(text));
+    bool instant = type->kind == AP_TYPE_TIMESTAMP;
+    ap_timestamp_format(us, instant ? 'T' : ' ', 6, instant, formatted);
+    return ap_bytes_add_text(out, formatted, err);
+}
+
+/* Fills in the cell's values and the folders of its key ("month=3/"). */
+static enum apiary_code read_partition(const struct ap_metadata *metadata, yyjson_val *row,
+    struct ap_written *written, struct ap_new_cell *cell, struct ap_bytes *folders,
+    struct apiary_error *err)
+{
+    yyjson_val *partition = ap_json_member(row, "partition");
+    size_t count = metadata->partition_count;
+    struct ap_str *values =
+        ap_arena_alloc(&written->arena, (count == 0 ? 1 : count) * sizeof *values);
+    if (values == NULL) return ap_fail_memory(err, "partition values");
+    for (size_t i = 0; i < count; i++) {
+        struct ap_str name = ap_column_physical(&metadata->schema, metadata->partition_by[i]), text = { 0 };
+        yyjson_val *value = yyjson_obj_getn(partition, name.data, name.size);
+        AP_AUTO(ap_bytes) delta = { 0 };
+        bool null = !yyjson_is_str(value) ||
+                    yyjson_get_len(value) == 0; /* Delta holds no empty text apart from NULL */
+        if (!null) {
+            size_t column = ap_schema_find(&metadata->schema, metadata->partition_by[i]);
+            text = (struct ap_str) { yyjson_get_str(value), yyjson_get_len(value) };
+            AP_TRY(partition_text(&metadata->schema.fields[column].type, text, &delta, err));
+            if (!arena_text(&written->arena, ap_bytes_view(&delta), &values[i]))
+                return ap_fail_memory(err, "partition values");
+        }
+        AP_TRY(ap_partition_folder(folders, name, values[i], err));
+        AP_TRY(ap_bytes_add_text(folders, "/", err));
+    }
+    cell->partition_values = values;
+    return APIARY_OK;
+}
+
+/* ---- statistics ---- */
+
+static enum apiary_code read_figures(yyjson_val *column, struct ap_arena *arena,
+    struct ap_column_figures *out, struct apiary_error *err)
+{
+    yyjson_val *path = ap_json_member(column, "path"), *part = NULL;
+    size_t depth = yyjson_arr_size(path), index = 0, count = 0;
+    if (depth == 0 || depth > PATH_DEPTH_MAX)
+        return ap_fail(err, APIARY_CORRUPT, "a chamber's statistics have no column path");
+    struct ap_str *parts = ap_arena_alloc(arena, depth * sizeof *parts);
+    if (parts == NULL) return ap_fail_memory(err, "statistics");
+    yyjson_arr_foreach(path, index, count, part) parts[index] =
+        (struct ap_str) { yyjson_get_str(part) != NULL ? yyjson_get_str(part) : "",
+            yyjson_get_len(part) };
+    *out = (struct ap_column_figures) {
+        .path = parts, .depth = depth, .null_count = -1, .has_nan = -1
+    };
+    bool nan = false;
+    if (!ap_json_str(column, "min", &out->min)) out->min = (struct ap_str) { 0 };
+    if (!ap_json_str(column, "max", &out->max)) out->max = (struct ap_str) { 0 };
+    if (!ap_json_i64(column, "null_count", &out->null_count)) out->null_count = -1;
+    if (ap_json_bool(column, "has_nan", &nan)) out->has_nan = nan;
+    return APIARY_OK;
+}
+
+static enum apiary_code read_stats(const struct ap_schema *schema, yyjson_val *row, int64_t rows,
+    struct ap_written *written, struct ap_new_cell *cell, struct apiary_error *err)
+{
+    yyjson_val *columns = ap_json_member(row, "columns"), *column = NULL;
+    size_t index = 0, count = yyjson_arr_size(columns);
+    if (count > COLUMNS_MAX)
+        return ap_fail(err, APIARY_CORRUPT, "a chamber's statistics have too many columns");
+    AP_AUTO(ap_arena) scratch = { 0 };
+    struct ap_column_figures *figures =
+        ap_arena_alloc(&scratch, (count == 0 ? 1 : count) * sizeof *figures);
+    if (figures == NULL) return ap_fail_memory(err, "statistics");
+    yyjson_arr_foreach(columns, index, count, column)
+        AP_TRY(read_figures(column, &scratch, &figures[index], err));
+    AP_AUTO(ap_bytes) text = { 0 };
+    AP_TRY(ap_stats_write(schema, rows, figures, count, &text, err));
+    return arena_text(&written->arena, ap_bytes_view(&text), &cell->stats)
+               ? APIARY_OK
+               : ap_fail_memory(err, "statistics");
+}
+
+/* ---- files ---- */
+
+/* Index of the staged file that the chamber calls `name` ("/out/0/w/…"). */
+static size_t output_index(const struct ap_cell_set *set, size_t output, const char *name)
+{
+    char prefix[32];
+    int length = snprintf(prefix, sizeof prefix, "/out/%zu/", output);
+    if (strncmp(name, prefix, (size_t)length) != 0) return SIZE_MAX;
+    for (size_t i = 0; i < ap_output_count(set, output); i++)
+        if (strcmp(ap_output_name(set, output, i), name + length) == 0) return i;
+    return SIZE_MAX;
+}
+
+int64_t ap_partitions_max(const struct ap_session *session)
+{
+    return ap_config_count(&session->config, AP_CONFIG_max_partitions, 10000);
+}
+
+struct writing {
+    struct ap_source *source;
+    const struct ap_target *target;
+    struct ap_leafcutter cut;
+    struct ap_str tags;
+    struct ap_written *written;
+    const struct ap_new_cell *parent; /* the partition that all files belong to; NULL: each tells */
+};
+
+enum apiary_code ap_cell_add_folder(const struct ap_metadata *metadata, size_t index,
+    struct ap_str value, struct ap_bytes *folders, struct apiary_error *err)
+{
+    AP_TRY(ap_partition_folder(folders, ap_column_physical(&metadata->schema, metadata->partition_by[index]), value, err));
+    return ap_bytes_add_text(folders, "/", err);
+}
+
+/* "frame/" of the keys of a target's cells. */
+static enum apiary_code add_prefix(
+    const struct ap_target *target, struct ap_bytes *out, struct apiary_error *err)
+{
+    if (target->prefix[0] == '\0') return APIARY_OK;
+    return ap_bytes_printf(out, err, "%s/", target->prefix);
+}
+
+/* The folders of the key by the name of a file that is being written ("w/month=3/data_0.parquet"), as
+ * read_partition will tell them by the engine's figures when it is whole. */
+static enum apiary_code folders_of_name(const struct writing *writing, const char *name,
+    struct ap_bytes *folders, struct apiary_error *err)
+{
+    const struct ap_metadata *metadata = &writing->target->metadata;
+    struct ap_str rest = ap_str_from(name), value = { 0 };
+    for (size_t i = 0; i < metadata->partition_count; i++) {
+        AP_AUTO(ap_bytes) text = { 0 };
+        AP_AUTO(ap_bytes) delta = { 0 };
+        if (writing->parent != NULL) {
+            AP_TRY(ap_cell_add_folder(metadata, i, writing->parent->partition_values[i], folders, err));
+            continue;
+        }
+        size_t start = ap_str_find(rest, AP_STR("/"));
+        if (start == SIZE_MAX) return ap_fail(err, APIARY_CORRUPT, "a file without its folders");
+        rest = (struct ap_str) { rest.data + start + 1, rest.size - start - 1 };
+        size_t equals = ap_str_find(rest, AP_STR("=")), end = ap_str_find(rest, AP_STR("/"));
+        if (equals == SIZE_MAX || end == SIZE_MAX || equals > end)
+            return ap_fail(err, APIARY_CORRUPT, "a folder without a value");
+        value = (struct ap_str) { rest.data + equals + 1, end - equals - 1 };
+        bool null = value.size == 0 || ap_str_is(value, "__HIVE_DEFAULT_PARTITION__");
+        size_t column = ap_schema_find(&metadata->schema, metadata->partition_by[i]);
+        if (!null) {
+            AP_TRY(ap_percent_decode(&text, value, err));
+            AP_TRY(partition_text(
+                &metadata->schema.fields[column].type, ap_bytes_view(&text), &delta, err));
+        }
+        AP_TRY(ap_cell_add_folder(
+            metadata, i, null ? (struct ap_str) { 0 } : ap_bytes_view(&delta), folders, err));
+    }
+    return APIARY_OK;
+}
+
+/* struct ap_output_keys: the whole key of a cell that is being written. */
+static enum apiary_code key_of_name(
+    void *context, const char *name, struct ap_bytes *key, struct apiary_error *err)
+{
+    const struct writing *writing = context;
+    AP_AUTO(ap_bytes) folders = { 0 };
+    AP_TRY(folders_of_name(writing, name, &folders, err));
+    AP_TRY(add_prefix(writing->target, key, err));
+    return ap_cell_new_key(
+        writing->source->session->world->env, key, ap_bytes_view(&folders), err);
+}
+
+/* The key of a file that was written: the one under which it has begun to go to the store, if that lies
+ * in the right folders, else a new one. *whole: in the store; key: below the target's folder. */
+static enum apiary_code choose_key(const struct writing *writing, size_t output, size_t index,
+    struct ap_str folders, struct ap_bytes *whole, struct ap_str *key, struct apiary_error *err)
+{
+    const char *begun = ap_output_key(writing->source->cells, output, index);
+    AP_TRY(add_prefix(writing->target, whole, err));
+    size_t skip = whole->size;
+    AP_AUTO(ap_bytes) place = { 0 };
+    AP_TRY(ap_bytes_printf(
+        &place, err, AP_FMT AP_FMT "cell_", AP_ARG(ap_bytes_view(whole)), AP_ARG(folders)));
+    if (begun != NULL && ap_str_starts_with(ap_str_from(begun), ap_bytes_view(&place))) {
+        ap_bytes_clear(whole);
+        AP_TRY(ap_bytes_add_text(whole, begun, err));
+    } else
+        AP_TRY(ap_cell_new_key(writing->source->session->world->env, whole, folders, err));
+    *key = (struct ap_str) { whole->data + skip, whole->size - skip };
+    return APIARY_OK;
+}
+
+static enum apiary_code keep_cell(struct writing *writing, size_t output, yyjson_val *row,
+    const struct ap_new_cell *parent, struct apiary_error *err)
+{
+    struct ap_written *written = writing->written;
+    const struct ap_metadata *metadata = &writing->target->metadata;
+    struct ap_new_cell cell = { .tags = writing->tags };
+    AP_AUTO(ap_bytes) folders = { 0 };
+    AP_AUTO(ap_bytes) whole = { 0 };
+    struct ap_str key = { 0 };
+    int64_t rows = 0;
+    const char *name = yyjson_get_str(ap_json_member(row, "filename"));
+    size_t index = name != NULL ? output_index(writing->source->cells, output, name) : SIZE_MAX;
+    if (index == SIZE_MAX || !ap_json_i64(row, "count", &rows) || rows < 0)
+        return ap_fail(err, APIARY_CORRUPT, "a chamber told of a cell that it did not write");
+    if (parent != NULL) { /* a piece of a larger file: the same partition */
+        cell.partition_values = parent->partition_values;
+        for (size_t i = 0; i < metadata->partition_count; i++)
+            AP_TRY(ap_cell_add_folder(metadata, i, cell.partition_values[i], &folders, err));
+    } else
+        AP_TRY(read_partition(metadata, row, written, &cell, &folders, err));
+    AP_TRY(read_stats(&metadata->schema, row, rows, written, &cell, err));
+    AP_TRY(choose_key(writing, output, index, ap_bytes_view(&folders), &whole, &key, err));
+
+    AP_TRY(AP_GROW(written->cells, written->capacity, written->count + 1, err));
+    AP_TRY(ap_texts_add(&written->keys, ap_bytes_view(&whole), err));
+    if (!arena_text(&written->arena, key, &cell.key))
+        return ap_fail_memory(err, "a cell");
+    struct ap_object object = { 0 };
+    struct ap_env *env = writing->source->session->world->env;
+    int64_t before_us = ap_mono_us(env);
+    if (written->begun_mono_us == 0) written->begun_mono_us = before_us;
+    AP_TRY(ap_output_commit(
+        writing->source->cells, output, index, ap_bytes_text(&whole), &object, err));
+    written->store_us += ap_mono_us(env) - before_us;
+    cell.size_bytes = (int64_t)object.size;
+    cell.modified_ms = object.modified_us / 1000;
+    written->cells[written->count++] = cell;
+    written->rows += rows;
+    written->bytes += cell.size_bytes;
+    return APIARY_OK;
+}
+
+/* delta.parquet.compression.codec, where the engine writes it; LZ4 else. */
+static const char *codec_of(const struct ap_metadata *metadata)
+{
+    static const char *const codecs[] = { "zstd", "snappy", "gzip", "lz4_raw", "uncompressed" };
+    for (size_t i = 0; i < sizeof codecs / sizeof *codecs; i++)
+        if (ap_metadata_property_is(metadata, "delta.parquet.compression.codec", codecs[i]))
+            return codecs[i];
+    return "lz4_raw";
+}
+
+/* "COPY (select) TO '/out/n/w' (…)" */
+static enum apiary_code copy_statement(const struct writing *writing, struct ap_str select,
+    size_t output, bool partitioned, struct ap_bytes *out, struct apiary_error *err)
+{
+    const struct ap_metadata *metadata = &writing->target->metadata;
+    AP_TRY(ap_bytes_printf(out, err,
+        "COPY (" AP_FMT
+        ") TO '/out/%zu/w' (FORMAT parquet, COMPRESSION %s, ROW_GROUP_SIZE %llu",
+        AP_ARG(select), output, codec_of(metadata),
+        (unsigned long long)writing->cut.row_group_rows));
+    if (partitioned) {
+        AP_TRY(ap_bytes_add_text(out, ", WRITE_PARTITION_COLUMNS false, PARTITION_BY (", err));
+        for (size_t i = 0; i < metadata->partition_count; i++) {
+            if (i > 0) AP_TRY(ap_bytes_add_text(out, ", ", err));
+            AP_TRY(ap_sql_name(out, ap_column_physical(&metadata->schema, metadata->partition_by[i]), err));
+        }
+        AP_TRY(ap_bytes_add_text(out, ")", err));
+    } else
+        AP_TRY(ap_bytes_printf(
+            out, err, ", FILE_SIZE_BYTES %llu", (unsigned long long)writing->cut.target_bytes));
+    AP_TRY(ap_mapping_ids(metadata, out, err));
+    return ap_bytes_add_text(out, ", RETURN_STATS)", err);
+}
+
+static enum apiary_code run_copy(const struct writing *writing, struct ap_str select,
+    const struct apiary_query *query, bool partitioned, size_t *output, yyjson_doc **answer,
+    struct apiary_error *err)
+{
+    AP_AUTO(ap_bytes) sql = { 0 };
+    AP_AUTO(ap_bytes) done = { 0 };
+    AP_TRY(
+        ap_cell_set_add_output(writing->source->cells, writing->target->store, NULL, output, err));
+    AP_TRY(copy_statement(writing, select, *output, partitioned, &sql, err));
+    /* What grows beyond the ceiling is cut again. */
+    struct ap_output_keys keys = { .key = key_of_name,
+        .context = (void *)(uintptr_t)writing,
+        .bytes_max = writing->cut.ceiling_bytes };
+    struct ap_job_stats job = { 0 };
+    ap_output_send(writing->source->cells, *output, keys);
+    enum apiary_code code =
+        ap_source_run(writing->source, ap_bytes_view(&sql), "files", query, &done, &job, err);
+    ap_output_send_end(writing->source->cells);
+    AP_TRY(code);
+    if (job.cpu_us > writing->written->job.cpu_us) writing->written->job = job;
+    return ap_json_parse(ap_bytes_view(&done), "a chamber's list of cells", answer, err);
+}
+
+/* A file that came out too large is written again in pieces: a partition, since PARTITION_BY knows no
+ * size, or rows so wide that a row group of the usual number of them is too large. */
+static enum apiary_code cut_again(struct writing *whole, const struct ap_new_cell *known,
+    yyjson_val *row, const char *name, int64_t rows, int64_t size, struct apiary_error *err)
+{
+    struct writing narrower = *whole, *writing = &narrower;
+    const struct ap_metadata *metadata = &writing->target->metadata;
+    struct ap_new_cell parent = { 0 };
+    AP_AUTO(ap_bytes) folders = { 0 };
+    AP_AUTO(ap_bytes) select = { 0 };
+    AP_AUTO_JSON *answer = NULL;
+    size_t output = 0;
+    if (known != NULL)
+        parent = *known;
+    else
+        AP_TRY(read_partition(metadata, row, writing->written, &parent, &folders, err));
+    writing->cut = ap_leafcut_rows(writing->cut, (uint64_t)rows, (uint64_t)size);
+    writing->source->kept = false; /* it reads a file now */
+    writing->parent = &parent;
+    AP_TRY(ap_bytes_add_text(&select, "SELECT * FROM read_parquet(", err));
+    AP_TRY(ap_sql_string(&select, ap_str_from(name), err));
+    AP_TRY(ap_bytes_add_text(&select, ", hive_partitioning = false)", err));
+    AP_TRY(run_copy(writing, ap_bytes_view(&select), NULL, false, &output, &answer, err));
+    yyjson_val *piece = NULL;
+    size_t index = 0, count = 0;
+    yyjson_arr_foreach(ap_json_member(yyjson_doc_get_root(answer), "files"), index, count, piece)
+        if (!ap_json_i64(piece, "count", &rows) || rows > 0) /* the last piece may be empty */
+            AP_TRY(keep_cell(writing, output, piece, &parent, err));
+    return APIARY_OK;
+}
+
+enum apiary_code ap_written_check_partitions(struct ap_session *session,
+    const struct ap_target *target, const struct ap_written *written, struct apiary_error *err)
+{
+    size_t count = target->metadata.partition_count;
+    int64_t most = ap_partitions_max(session);
+    if (count == 0) return APIARY_OK;
+    AP_AUTO(ap_map) seen = { 0 };
+    AP_AUTO(ap_bytes) key = { 0 };
+    size_t old = target->base != NULL ? target->base->cell_count : 0;
+    for (size_t i = 0; i < old + written->count; i++) {
+        const struct ap_str *values = i < old ? target->base->cells[i].partition_values
+                                              : written->cells[i - old].partition_values;
+        ap_bytes_clear(&key);
+        for (size_t j = 0; j < count; j++) /* a NULL differs from every text by its mark */
+            AP_TRY(ap_bytes_printf(&key, err, "%c%zu:" AP_FMT, values[j].data == NULL ? 'n' : 't',
+                values[j].size, AP_ARG(values[j])));
+        AP_TRY(ap_map_put(&seen, ap_bytes_view(&key), 1, err));
+    }
+    if ((int64_t)seen.used <= most) return APIARY_OK;
+    ap_fail(err, APIARY_LIMIT, "frame %s would have %zu partitions; max_partitions is %lld",
+        target->name, seen.used, (long long)most);
+    return ap_hint(err, "partition by something coarser, or raise max_partitions");
+}
+
+/* parent: the partition that they all belong to, NULL when each tells its own. */
+static enum apiary_code keep_files(struct writing *writing, size_t output, yyjson_val *files,
+    const struct ap_new_cell *parent, struct apiary_error *err)
+{
+    yyjson_val *row = NULL;
+    size_t index = 0, count = 0;
+    yyjson_arr_foreach(files, index, count, row)
+    {
+        int64_t rows = 0, size = 0;
+        const char *name = yyjson_get_str(ap_json_member(row, "filename"));
+        if (name == NULL || !ap_json_i64(row, "count", &rows) ||
+            !ap_json_i64(row, "file_size_bytes", &size))
+            return ap_fail(err, APIARY_CORRUPT, "a chamber's list of cells is incomplete");
+        if (rows == 0) continue; /* no rows: no cell */
+        bool large = size > 0 && (uint64_t)size > writing->cut.ceiling_bytes;
+        AP_TRY(large ? cut_again(writing, parent, row, name, rows, size, err)
+                     : keep_cell(writing, output, row, parent, err));
+    }
+    return APIARY_OK;
+}
+
+/* By partition (many would otherwise be written at once), then as CLUSTER BY asks. */
+static enum apiary_code sorted_select(const struct ap_metadata *metadata, bool by_partition,
+    const struct ap_texts *cluster_by, struct ap_str select, struct ap_bytes *out,
+    struct apiary_error *err)
+{
+    AP_AUTO(ap_texts) columns = { 0 };
+    for (size_t i = 0; by_partition && i < metadata->partition_count; i++)
+        AP_TRY(ap_texts_add(&columns, metadata->partition_by[i], err));
+    for (size_t i = 0; i < cluster_by->count; i++)
+        AP_TRY(ap_texts_add(&columns, ap_str_from(cluster_by->items[i]), err));
+    AP_TRY(ap_bytes_printf(out, err, "SELECT * FROM (" AP_FMT ")", AP_ARG(select)));
+    return ap_cluster_order(&columns, out, err);
+}
+
+enum apiary_code ap_target_cut(struct ap_session *session, const struct ap_metadata *metadata,
+    struct ap_leafcutter *out, struct apiary_error *err)
+{
+    struct ap_pool *pool = NULL;
+    AP_TRY(ap_world_pool(session->world, &pool, err));
+    uint64_t size = ap_config_size(&session->config, AP_CONFIG_target_cell_size, 0), property = 0;
+    if (ap_size_parse(ap_metadata_property(metadata, "delta.targetFileSize"), &property) &&
+        property > 0)
+        size = property;
+    *out = ap_leafcut(ap_pool_memory_per_bee(pool), size);
+    return APIARY_OK;
+}
+
+static enum apiary_code writing_begin(struct writing *writing, struct ap_source *source,
+    const struct ap_target *target, struct ap_str extra_tag, struct ap_written *out,
+    struct apiary_error *err)
+{
+    AP_AUTO(ap_bytes) tags = { 0 };
+    *writing = (struct writing) { .source = source, .target = target, .written = out };
+    AP_TRY(ap_target_cut(source->session, &target->metadata, &writing->cut, err));
+    AP_TRY(ap_shape_tags(&target->metadata, &tags, err));
+    if (extra_tag.size > 0) {
+        tags.size--; /* the closing brace */
+        AP_TRY(ap_bytes_printf(&tags, err, "," AP_FMT "}", AP_ARG(extra_tag)));
+    }
+    out->store = target->store;
+    return arena_text(&out->arena, ap_bytes_view(&tags), &writing->tags)
+               ? APIARY_OK
+               : ap_fail_memory(err, "cells");
+}
+
+bool ap_lies_in_cells(const struct ap_metadata *metadata, const struct ap_field *field)
+{
+    if (field->type.kind == AP_TYPE_VOID) return false;
+    for (size_t i = 0; i < metadata->partition_count; i++)
+        if (ap_str_equal_nocase(metadata->partition_by[i], field->name)) return false;
+    return true;
+}
+
+enum apiary_code ap_cell_columns(
+    const struct ap_metadata *metadata, struct ap_bytes *out, struct apiary_error *err)
+{
+    bool any = false;
+    for (size_t i = 0; i < metadata->schema.field_count; i++) {
+        if (!ap_lies_in_cells(metadata, &metadata->schema.fields[i])) continue;
+        if (any) AP_TRY(ap_bytes_add_text(out, ", ", err));
+        AP_TRY(ap_sql_name(out, metadata->schema.fields[i].name, err));
+        any = true;
+    }
+    return APIARY_OK;
+}
+
+/* *select, where columns are mapped, with the names that they have in cells; kept in `mapped`. */
+static enum apiary_code physical_select(const struct ap_metadata *metadata, bool partition_columns,
+    struct ap_str *select, struct ap_bytes *mapped, struct apiary_error *err)
+{
+    if (!ap_mapping_on(metadata)) return APIARY_OK;
+    AP_TRY(ap_mapping_select(metadata, partition_columns, *select, mapped, err));
+    *select = ap_bytes_view(mapped);
+    return APIARY_OK;
+}
+
+enum apiary_code ap_write_partition(struct ap_source *source, const struct ap_target *target,
+    struct ap_str select, const struct apiary_query *query, const struct ap_str *values,
+    struct ap_str extra_tag, struct ap_written *out, struct apiary_error *err)
+{
+    struct writing writing = { 0 };
+    struct ap_new_cell parent = { .partition_values = values };
+    AP_AUTO(ap_bytes) mapped = { 0 };
+    AP_AUTO_JSON *answer = NULL;
+    size_t output = 0;
+    AP_TRY(writing_begin(&writing, source, target, extra_tag, out, err));
+    writing.parent = &parent;
+    AP_TRY(physical_select(&target->metadata, false, &select, &mapped, err));
+    AP_TRY(run_copy(&writing, select, query, false, &output, &answer, err));
+    return keep_files(
+        &writing, output, ap_json_member(yyjson_doc_get_root(answer), "files"), &parent, err);
+}
+
+/* A partition value that no folder of the engine's can hold is an error of its own. */
+static enum apiary_code bounded_select(const struct ap_target *target, struct ap_str select,
+    struct ap_bytes *out, struct apiary_error *err)
+{
+    const struct ap_metadata *metadata = &target->metadata;
+    bool any = false;
+    for (size_t i = 0; i < metadata->partition_count; i++) {
+        size_t column = ap_schema_find(&metadata->schema, metadata->partition_by[i]);
+        if (column == SIZE_MAX || metadata->schema.fields[column].type.kind != AP_TYPE_STRING)
+            continue;
+        AP_AUTO(ap_bytes) name = { 0 };
+        AP_AUTO(ap_bytes) message = { 0 };
+        AP_TRY(ap_sql_name(&name, metadata->partition_by[i], err));
+        AP_TRY(ap_bytes_printf(&message, err,
+            AP_SCHEMA_MARK "a value of the partition column %s of frame %s is longer than %d bytes",
+            ap_bytes_text(&name), target->name, PARTITION_BYTES_MAX));
+        AP_TRY(ap_bytes_printf(out, err, "%sCASE WHEN strlen(%s) > %d THEN error(",
+            any ? ", " : "SELECT * REPLACE (", ap_bytes_text(&name), PARTITION_BYTES_MAX));
+        AP_TRY(ap_sql_string(out, ap_bytes_view(&message), err));
+        AP_TRY(ap_bytes_printf(
+            out, err, ") ELSE %s END AS %s", ap_bytes_text(&name), ap_bytes_text(&name)));
+        any = true;
+    }
+    return any ? ap_bytes_printf(out, err, ") FROM (" AP_FMT ")", AP_ARG(select))
+               : ap_bytes_add_str(out, select, err);
+}
+
+enum apiary_code ap_write_cells(struct ap_source *source, const struct ap_target *target,
+    struct ap_str select, const struct apiary_query *query, bool sort, struct ap_written *out,
+    struct apiary_error *err)
+{
+    struct writing writing = { 0 };
+    AP_AUTO(ap_bytes) bounded = { 0 };
+    AP_AUTO(ap_bytes) sorted = { 0 };
+    AP_TRY(writing_begin(&writing, source, target, (struct ap_str) { 0 }, out, err));
+    bool partitioned = target->metadata.partition_count > 0;
+    AP_TRY(bounded_select(target, select, &bounded, err));
+    select = ap_bytes_view(&bounded);
+    AP_AUTO(ap_texts) cluster_by = { 0 };
+    AP_TRY(ap_cluster_columns(&target->metadata, &cluster_by, err));
+    if ((partitioned && sort) || cluster_by.count > 0) {
+        AP_TRY(sorted_select(&target->metadata, partitioned, &cluster_by, select, &sorted, err));
+        select = ap_bytes_view(&sorted);
+    }
+    AP_AUTO(ap_bytes) mapped = { 0 };
+    AP_TRY(physical_select(&target->metadata, true, &select, &mapped, err));
+    size_t output = 0;
+    AP_AUTO_JSON *answer = NULL;
+    AP_AUTO(ap_tries) tries = { 0 };
+    struct apiary_error failure = { 0 };
+    enum apiary_code code;
+    ap_tries_begin(&tries, source, AP_WIDTH_ALL);
+    if (source->aside) tries.max = 1; /* whoever handed it out sees to other tries */
+    do { /* files of a try that failed go with the cell set: nobody names them */
+        code = ap_source_take(source, tries.width, &failure);
+        if (code == APIARY_OK)
+            code = run_copy(&writing, select, query, partitioned, &output, &answer, &failure);
+    } while (code != APIARY_OK && ap_tries_again(&tries, &code, &failure));
+    if (code != APIARY_OK) {
+        if (err != NULL) *err = failure;
+        return code;
+    }
+    AP_TRY(keep_files(
+        &writing, output, ap_json_member(yyjson_doc_get_root(answer), "files"), NULL, err));
+    AP_TRY(ap_written_check_partitions(source->session, target, out, err));
+    ap_source_rest(source);
+    return APIARY_OK;
+}

@@ -1,0 +1,462 @@
+/* DELETE and UPDATE as copy-on-write: cells that hold a row which is meant are written again.
+ *
+ *   1. "SELECT (value), … FROM frame WHERE (condition)" is resolved like any query: names, snapshots,
+ *      pruning. What became of the condition and of the values is cut out of it again, between marks.
+ *   2. Cells that pruning keeps are taken in bins of one partition. A bin without such a row is left.
+ *   3. The others are written anew, and one commit takes the old cells for the new ones. It read its
+ *      condition: an append that may hold such rows, or a change of a cell, is a conflict.
+ *
+ * Rows are counted: an update gives as many as there were, a delete no more. */
+#include "query/dml.h"
+#include "query/compact.h"
+#include "query/types.h"
+
+#include "core/alloc.h"
+
+#include <stdio.h>
+
+enum { MARK_MAX = 48 };
+
+struct rewriting {
+    struct ap_request *request;
+    struct ap_source *source;
+    struct ap_target target;
+    struct ap_str condition; /* as the engine is to see it; empty: every row */
+    struct ap_str *values;   /* of the assignments */
+    size_t *columns;         /* in the schema, of the assignments */
+    size_t count;
+    struct ap_bytes alias; /* quoted */
+    const struct ap_predicate *predicate; /* what the target's rows must satisfy; NULL: unknown */
+    struct ap_compact_plan plan;
+    struct ap_written written;
+    const struct ap_cell **removes;
+    size_t remove_count, remove_capacity;
+    int64_t changed;
+};
+
+static void rewriting_done(struct rewriting *rewriting)
+{
+    ap_source_close(rewriting->source);
+    ap_free(rewriting->values);
+    ap_free(rewriting->columns);
+    ap_free(rewriting->removes);
+    ap_bytes_done(&rewriting->alias);
+    ap_compact_plan_done(&rewriting->plan);
+    ap_written_done(&rewriting->written);
+    ap_target_done(&rewriting->target);
+}
+
+/* ---- the text ---- */
+
+static void mark(char out[MARK_MAX], size_t number, const char *end)
+{
+    snprintf(out, MARK_MAX, "/*apiary-part-%zu%s*/", number, end);
+}
+
+static enum apiary_code add_part(
+    struct ap_bytes *out, size_t number, struct ap_str text, struct apiary_error *err)
+{
+    char begin[MARK_MAX], end[MARK_MAX];
+    mark(begin, number, "");
+    mark(end, number, "-end");
+    return ap_bytes_printf(out, err, "%s(" AP_FMT "\n)%s", begin, AP_ARG(text), end);
+}
+
+/* Part 0 is the condition, part i + 1 the i-th value. */
+static enum apiary_code build_text(
+    const struct ap_statement *statement, struct ap_bytes *out, struct apiary_error *err)
+{
+    AP_TRY(ap_bytes_add_text(out, "SELECT ", err));
+    for (size_t i = 0; i < statement->option_count; i++) {
+        if (i > 0) AP_TRY(ap_bytes_add_text(out, ", ", err));
+        AP_TRY(add_part(out, i + 1, statement->options[i].value, err));
+    }
+    if (statement->option_count == 0) AP_TRY(ap_bytes_add_text(out, "*", err));
+    AP_TRY(ap_bytes_add_text(out, " FROM ", err));
+    for (size_t i = 0; i < statement->name.count; i++) {
+        if (i > 0) AP_TRY(ap_bytes_add_text(out, ".", err));
+        AP_TRY(ap_sql_name(out, ap_str_from(statement->name.parts[i]), err));
+    }
+    if (statement->alias.size > 0)
+        AP_TRY(ap_bytes_printf(out, err, " AS " AP_FMT, AP_ARG(statement->alias)));
+    if (statement->condition.size == 0) return APIARY_OK;
+    AP_TRY(ap_bytes_add_text(out, " WHERE ", err));
+    return add_part(out, 0, statement->condition, err);
+}
+
+static enum apiary_code part_of(
+    struct ap_str text, size_t number, struct ap_str *out, struct apiary_error *err)
+{
+    char begin[MARK_MAX], end[MARK_MAX];
+    mark(begin, number, "");
+    mark(end, number, "-end");
+    size_t from = ap_str_find(text, ap_str_from(begin)), until = ap_str_find(text, ap_str_from(end));
+    if (from == SIZE_MAX || until == SIZE_MAX || from > until)
+        return ap_fail(err, APIARY_SQL, "the statement holds a comment that is kept for Apiary");
+    from += strlen(begin);
+    *out = (struct ap_str) { text.data + from, until - from };
+    return APIARY_OK;
+}
+
+/* ---- names, snapshot, what is assigned ---- */
+
+static enum apiary_code find_columns(struct rewriting *rewriting, struct apiary_error *err)
+{
+    const struct ap_statement *statement = rewriting->request->statement;
+    const struct ap_metadata *metadata = &rewriting->target.metadata;
+    size_t count = statement->option_count;
+    rewriting->values = ap_calloc(count + 1, sizeof *rewriting->values);
+    rewriting->columns = ap_calloc(count + 1, sizeof *rewriting->columns);
+    if (rewriting->values == NULL || rewriting->columns == NULL)
+        return ap_fail_memory(err, "an update");
+    rewriting->count = count;
+    for (size_t i = 0; i < count; i++) {
+        const char *name = statement->options[i].name;
+        size_t column = ap_schema_find(&metadata->schema, ap_str_from(name));
+        if (column == SIZE_MAX)
+            return ap_fail(err, APIARY_SCHEMA, "frame %s has no column \"%s\"",
+                rewriting->target.name, name);
+        for (size_t j = 0; j < i; j++)
+            if (rewriting->columns[j] == column)
+                return ap_fail(err, APIARY_SQL, "column \"%s\" is set twice", name);
+        for (size_t j = 0; j < metadata->partition_count; j++)
+            if (ap_str_equal_nocase(metadata->partition_by[j], ap_str_from(name))) {
+                ap_fail(err, APIARY_UNSUPPORTED,
+                    "column \"%s\" is a partition column: its rows would move", name);
+                return ap_hint(err, "INSERT the changed rows and DELETE the old ones");
+            }
+        rewriting->columns[i] = column;
+    }
+    return APIARY_OK;
+}
+
+static enum apiary_code find_target(struct rewriting *rewriting, struct apiary_error *err)
+{
+    struct ap_source *source = rewriting->source;
+    struct ap_target *target = &rewriting->target;
+    struct ap_scan *scan = NULL;
+    for (size_t i = 0; i < source->scan_count; i++)
+        if (strcmp(source->scans[i].entry.id.text, target->entry.id.text) == 0 &&
+            source->scans[i].at.kind == AP_AT_NEWEST)
+            scan = &source->scans[i];
+    if (scan == NULL)
+        return ap_fail(err, APIARY_INTERNAL, "the frame is not among those that are read");
+    ap_snapshot_unref(target->base); /* the statement's own snapshot is what it reads */
+    target->base = scan->snapshot;
+    ap_snapshot_ref(target->base);
+    target->metadata = target->base->metadata;
+    AP_TRY(ap_snapshot_check_writable(target->base, err));
+
+    size_t count = target->base->cell_count;
+    AP_AUTO_FREE bool *chosen = ap_calloc(count + 1, sizeof *chosen);
+    if (chosen == NULL) return ap_fail_memory(err, "a frame's cells");
+    for (size_t i = 0; i < count; i++) chosen[i] = scan->reasons[i] == AP_KEPT;
+    struct ap_compact_rules rules = { .cells_min = 1, .all = true };
+    AP_TRY(ap_target_cut(source->session, &target->metadata, &rules.cut, err));
+    AP_TRY(ap_compact_plan(target->base, chosen, &rules, &rewriting->plan, err));
+    /* One reference: its predicate is the statement's. Others of the frame read more. */
+    if (source->tree != NULL && source->names.table_count == 1)
+        rewriting->predicate = source->names.tables[0].predicate;
+    return APIARY_OK;
+}
+
+static enum apiary_code resolve(struct rewriting *rewriting, struct apiary_error *err)
+{
+    struct ap_request *request = rewriting->request;
+    const struct ap_statement *statement = request->statement;
+    AP_AUTO(ap_bytes) text = { 0 };
+    AP_TRY(build_text(statement, &text, err));
+    AP_TRY(ap_source_resolve(
+        request->session, ap_bytes_view(&text), request->query, &rewriting->source, err));
+    AP_TRY(find_target(rewriting, err));
+    AP_TRY(find_columns(rewriting, err));
+    struct ap_str sql = ap_bytes_view(&rewriting->source->sql);
+    if (statement->condition.size > 0) AP_TRY(part_of(sql, 0, &rewriting->condition, err));
+    for (size_t i = 0; i < rewriting->count; i++)
+        AP_TRY(part_of(sql, i + 1, &rewriting->values[i], err));
+    if (statement->alias.size > 0)
+        return ap_bytes_add_str(&rewriting->alias, statement->alias, err);
+    return ap_sql_name(&rewriting->alias,
+        ap_str_from(statement->name.parts[statement->name.count - 1]), err);
+}
+
+/* ---- one bin ---- */
+
+static enum apiary_code add_from(const struct rewriting *rewriting, struct ap_str rows,
+    struct ap_bytes *out, struct apiary_error *err)
+{
+    return ap_bytes_printf(out, err, " FROM (" AP_FMT ") AS %s", AP_ARG(rows),
+        ap_bytes_text(&rewriting->alias));
+}
+
+static struct ap_str condition_of(const struct rewriting *rewriting)
+{
+    return rewriting->condition.size > 0 ? rewriting->condition : AP_STR("true");
+}
+
+static enum apiary_code read_number(yyjson_val *row, size_t at, int64_t *out, struct apiary_error *err)
+{
+    yyjson_val *value = yyjson_arr_get(row, at);
+    if (!yyjson_is_str(value) ||
+        !ap_str_to_i64((struct ap_str) { yyjson_get_str(value), yyjson_get_len(value) }, out))
+        return ap_fail(err, APIARY_CORRUPT, "a chamber's answer holds no number");
+    return APIARY_OK;
+}
+
+/* Rows of the bin, and how many of them are meant. The values stand in it too, never evaluated, so that
+ * every parameter of the statement is used. */
+static enum apiary_code count_rows(struct rewriting *rewriting, struct ap_str rows, int64_t *all,
+    int64_t *meant, struct apiary_error *err)
+{
+    AP_AUTO(ap_bytes) sql = { 0 };
+    AP_AUTO(ap_bytes) done = { 0 };
+    AP_AUTO_JSON *answer = NULL;
+    struct ap_str condition = condition_of(rewriting);
+    const struct apiary_query *query = rewriting->request->query;
+    AP_TRY(ap_bytes_printf(
+        &sql, err, "SELECT count(*), count(*) FILTER (WHERE " AP_FMT ")", AP_ARG(condition)));
+    for (size_t i = 0; query != NULL && query->value_count > 0 && i < rewriting->count; i++)
+        AP_TRY(ap_bytes_printf(&sql, err, ", count(CASE WHEN false THEN " AP_FMT " END)",
+            AP_ARG(rewriting->values[i])));
+    AP_TRY(add_from(rewriting, rows, &sql, err));
+    AP_TRY(ap_source_ask(rewriting->source, ap_bytes_view(&sql), query, &done, err));
+    AP_TRY(ap_json_parse(ap_bytes_view(&done), "a chamber's answer", &answer, err));
+    yyjson_val *row = yyjson_arr_get_first(ap_json_member(yyjson_doc_get_root(answer), "rows"));
+    AP_TRY(read_number(row, 0, all, err));
+    return read_number(row, 1, meant, err);
+}
+
+/* CASE WHEN condition THEN CAST(value AS type) ELSE column END, with a check of NOT NULL around it. */
+static enum apiary_code add_assigned(const struct rewriting *rewriting, size_t column,
+    struct ap_str value, struct ap_bytes *out, struct apiary_error *err)
+{
+    const struct ap_field *field = &rewriting->target.metadata.schema.fields[column];
+    AP_AUTO(ap_bytes) type = { 0 };
+    AP_AUTO(ap_bytes) name = { 0 };
+    AP_AUTO(ap_bytes) message = { 0 };
+    AP_TRY(ap_type_to_engine(&field->type, &type, err));
+    AP_TRY(ap_sql_name(&name, field->name, err));
+    AP_TRY(ap_bytes_printf(out, err, "CASE WHEN " AP_FMT " THEN ", AP_ARG(condition_of(rewriting))));
+    if (!field->nullable) {
+        AP_TRY(ap_bytes_printf(&message, err,
+            AP_SCHEMA_MARK "column \"" AP_FMT "\" of frame %s cannot hold NULL",
+            AP_ARG(field->name), rewriting->target.name));
+        AP_TRY(ap_bytes_printf(out, err, "CASE WHEN " AP_FMT " IS NULL THEN error(", AP_ARG(value)));
+        AP_TRY(ap_sql_string(out, ap_bytes_view(&message), err));
+        AP_TRY(ap_bytes_add_text(out, ") ELSE ", err));
+    }
+    AP_TRY(ap_bytes_printf(out, err, "CAST(" AP_FMT " AS %s)", AP_ARG(value), ap_bytes_text(&type)));
+    if (!field->nullable) AP_TRY(ap_bytes_add_text(out, " END", err));
+    return ap_bytes_printf(
+        out, err, " ELSE %s.%s END AS %s", ap_bytes_text(&rewriting->alias), ap_bytes_text(&name),
+        ap_bytes_text(&name));
+}
+
+static enum apiary_code updated_rows(const struct rewriting *rewriting, struct ap_str rows,
+    struct ap_bytes *out, struct apiary_error *err)
+{
+    const struct ap_metadata *metadata = &rewriting->target.metadata;
+    bool any = false;
+    AP_TRY(ap_bytes_add_text(out, "SELECT ", err));
+    for (size_t i = 0; i < metadata->schema.field_count; i++) {
+        const struct ap_field *field = &metadata->schema.fields[i];
+        size_t value = 0;
+        if (!ap_lies_in_cells(metadata, field)) continue;
+        if (any) AP_TRY(ap_bytes_add_text(out, ", ", err));
+        any = true;
+        while (value < rewriting->count && rewriting->columns[value] != i) value++;
+        if (value < rewriting->count) {
+            AP_TRY(add_assigned(rewriting, i, rewriting->values[value], out, err));
+            continue;
+        }
+        AP_TRY(ap_bytes_printf(out, err, "%s.", ap_bytes_text(&rewriting->alias)));
+        AP_TRY(ap_sql_name(out, field->name, err));
+    }
+    return add_from(rewriting, rows, out, err);
+}
+
+static enum apiary_code remaining_rows(const struct rewriting *rewriting, struct ap_str rows,
+    struct ap_bytes *out, struct apiary_error *err)
+{
+    AP_TRY(ap_bytes_add_text(out, "SELECT ", err));
+    AP_TRY(ap_cell_columns(&rewriting->target.metadata, out, err));
+    AP_TRY(add_from(rewriting, rows, out, err));
+    return ap_bytes_printf(
+        out, err, " WHERE " AP_FMT " IS NOT TRUE", AP_ARG(condition_of(rewriting)));
+}
+
+static enum apiary_code rewrite_bin(
+    struct rewriting *rewriting, const struct ap_bin *bin, struct apiary_error *err)
+{
+    struct ap_target *target = &rewriting->target;
+    const struct ap_snapshot *base = target->base;
+    const struct ap_compact_plan *plan = &rewriting->plan;
+    bool update = rewriting->count > 0;
+    size_t columns = base->metadata.partition_count;
+    AP_AUTO(ap_bytes) rows = { 0 };
+    AP_AUTO(ap_bytes) select = { 0 };
+    AP_AUTO_FREE bool *keep = ap_calloc(base->cell_count + 1, sizeof *keep);
+    struct ap_str *values =
+        ap_arena_alloc(&rewriting->written.arena, (columns + 1) * sizeof *values);
+    if (keep == NULL || values == NULL) return ap_fail_memory(err, "cells to be written again");
+    for (size_t i = bin->first; i < bin->first + bin->count; i++) keep[plan->order[i]] = true;
+    const struct ap_cell *first = &base->cells[plan->order[bin->first]];
+    for (size_t i = 0; i < columns; i++)
+        values[i] = first->partition_values[i].size > 0 ? first->partition_values[i]
+                                                        : (struct ap_str) { NULL, 0 };
+    int64_t all = 0, meant = 0, before = rewriting->written.rows;
+    AP_TRY(ap_source_add_target(rewriting->source, target, keep, &rows, err));
+    AP_TRY(count_rows(rewriting, ap_bytes_view(&rows), &all, &meant, err));
+    if (meant == 0) return APIARY_OK;
+    AP_TRY(AP_GROW(rewriting->removes, rewriting->remove_capacity,
+        rewriting->remove_count + bin->count, err));
+    if (update || meant < all) {
+        AP_TRY(update ? updated_rows(rewriting, ap_bytes_view(&rows), &select, err)
+                      : remaining_rows(rewriting, ap_bytes_view(&rows), &select, err));
+        AP_TRY(ap_write_partition(rewriting->source, target, ap_bytes_view(&select),
+            rewriting->request->query, values, (struct ap_str) { 0 }, &rewriting->written, err));
+    }
+    int64_t now = rewriting->written.rows - before;
+    if (update ? now != all : now > all)
+        return ap_fail(err, APIARY_CORRUPT,
+            "cells of frame %s hold %lld rows and gave %lld; nothing was changed", target->name,
+            (long long)all, (long long)now);
+    rewriting->changed += update ? meant : all - now;
+    for (size_t i = bin->first; i < bin->first + bin->count; i++)
+        rewriting->removes[rewriting->remove_count++] = &base->cells[plan->order[i]];
+    return APIARY_OK;
+}
+
+/* ---- the statement ---- */
+
+static enum apiary_code commit_change(struct ap_session *session, struct ap_target *target,
+    const struct ap_written *written, const struct ap_cell *const *removes, size_t remove_count,
+    const struct ap_predicate *predicate, const char *operation, struct ap_str condition,
+    uint64_t *version, struct apiary_error *err)
+{
+    AP_AUTO(ap_bytes) parameters = { 0 };
+    AP_AUTO(ap_bytes) metrics = { 0 };
+    AP_TRY(ap_bytes_add_text(&parameters, "{\"predicate\":", err));
+    AP_TRY(ap_json_quote(
+        &parameters, condition.size > 0 ? condition : AP_STR("true"), err));
+    AP_TRY(ap_bytes_add_text(&parameters, "}", err));
+    AP_TRY(ap_bytes_printf(&metrics, err,
+        "{\"numRemovedFiles\":\"%zu\",\"numAddedFiles\":\"%zu\",\"numOutputRows\":\"%lld\"}",
+        remove_count, written->count, (long long)written->rows));
+    struct ap_commit commit = {
+        .base = target->base,
+        .adds = written->cells,
+        .add_count = written->count,
+        .removes = removes,
+        .remove_count = remove_count,
+        .data_change = true,
+        .scope = predicate != NULL ? AP_READ_PREDICATE : AP_READ_ALL,
+        .read_predicate = predicate,
+        .operation = operation,
+        .expires_mono_us = ap_written_expires_us(written),
+        .operation_parameters = ap_bytes_text(&parameters),
+        .operation_metrics = ap_bytes_text(&metrics),
+        .cancel = &session->cancel,
+    };
+    return ap_ledger_commit(target->ledger, &commit, version, NULL, err);
+}
+
+static enum apiary_code tell(struct ap_result *result, const char *verb, int64_t rows,
+    const struct ap_target *target, uint64_t version, struct apiary_error *err)
+{
+    result->rows_changed = rows;
+    if (rows < 0)
+        return ap_result_message(result, err, "%s every row of %s (version %llu).", verb,
+            target->name, (unsigned long long)version);
+    return ap_result_message(result, err, "%s %lld row%s of %s (version %llu).", verb,
+        (long long)rows, rows == 1 ? "" : "s", target->name, (unsigned long long)version);
+}
+
+static enum apiary_code rewrite(
+    struct rewriting *rewriting, uint64_t *version, struct apiary_error *err)
+{
+    struct ap_target *target = &rewriting->target;
+    const struct ap_statement *statement = rewriting->request->statement;
+    AP_TRY(resolve(rewriting, err));
+    *version = target->base->version;
+    if (rewriting->plan.bin_count == 0) return APIARY_OK;
+    AP_TRY(ap_source_prepare(rewriting->source, err));
+    for (size_t i = 0; i < rewriting->plan.bin_count; i++)
+        AP_TRY(rewrite_bin(rewriting, &rewriting->plan.bins[i], err));
+    ap_source_rest(rewriting->source); /* the ledger may need a chamber */
+    if (rewriting->remove_count == 0) return APIARY_OK;
+    return commit_change(rewriting->request->session, target, &rewriting->written,
+        rewriting->removes, rewriting->remove_count, rewriting->predicate,
+        rewriting->count > 0 ? "UPDATE" : "DELETE", statement->condition, version, err);
+}
+
+static enum apiary_code open_named(
+    struct ap_request *request, struct ap_target *target, struct apiary_error *err)
+{
+    struct ap_name3 name = { 0 };
+    AP_TRY(ap_names_find(request->session, &request->statement->name, &name, err));
+    return ap_target_open(request->session, &name, target, err);
+}
+
+static enum apiary_code run_rewrite(struct ap_request *request, const char *verb,
+    struct ap_result *result, struct apiary_error *err)
+{
+    struct rewriting rewriting = { .request = request };
+    uint64_t version = 0;
+    enum apiary_code code = open_named(request, &rewriting.target, err);
+    if (code == APIARY_OK) code = rewrite(&rewriting, &version, err);
+    if (code == APIARY_OK)
+        code = tell(result, verb, rewriting.changed, &rewriting.target, version, err);
+    else if (code != APIARY_UNCERTAIN)
+        ap_written_discard(&rewriting.written);
+    rewriting_done(&rewriting);
+    return code;
+}
+
+static enum apiary_code remove_all(struct ap_request *request, const char *operation,
+    const char *verb, struct ap_result *result, struct apiary_error *err)
+{
+    AP_AUTO(ap_target) target = { 0 };
+    struct ap_written nothing = { 0 };
+    AP_TRY(open_named(request, &target, err));
+    size_t count = target.base->cell_count;
+    int64_t rows = -1;
+    if (!ap_snapshot_row_count(target.base, &rows)) rows = -1;
+    AP_AUTO_FREE const struct ap_cell **every = ap_calloc(count + 1, sizeof *every);
+    if (every == NULL) return ap_fail_memory(err, "a commit");
+    for (size_t i = 0; i < count; i++) every[i] = &target.base->cells[i];
+    uint64_t version = target.base->version;
+    if (count > 0)
+        AP_TRY(commit_change(request->session, &target, &nothing, every, count, NULL, operation,
+            (struct ap_str) { 0 }, &version, err));
+    return tell(result, verb, rows, &target, version, err);
+}
+
+enum apiary_code ap_run_delete(
+    struct ap_request *request, struct ap_result *result, struct apiary_error *err)
+{
+    const struct ap_statement *statement = request->statement;
+    if (statement->using_clause.size > 0) {
+        ap_fail(err, APIARY_UNSUPPORTED, "DELETE … USING is not supported yet");
+        return ap_hint(err, "DELETE FROM name WHERE column IN (SELECT …)");
+    }
+    if (statement->condition.size == 0)
+        return remove_all(request, "DELETE", "Deleted", result, err);
+    return run_rewrite(request, "Deleted", result, err);
+}
+
+enum apiary_code ap_run_update(
+    struct ap_request *request, struct ap_result *result, struct apiary_error *err)
+{
+    if (request->statement->using_clause.size > 0) {
+        ap_fail(err, APIARY_UNSUPPORTED, "UPDATE … FROM is not supported yet");
+        return ap_hint(err, "UPDATE name SET column = (SELECT … WHERE …) WHERE …");
+    }
+    return run_rewrite(request, "Updated", result, err);
+}
+
+enum apiary_code ap_run_truncate(
+    struct ap_request *request, struct ap_result *result, struct apiary_error *err)
+{
+    return remove_all(request, "TRUNCATE", "Deleted", result, err);
+}

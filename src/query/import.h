@@ -1,0 +1,22 @@
+/* Files as a source of rows. */
+#ifndef AP_QUERY_IMPORT_H
+#define AP_QUERY_IMPORT_H
+
+#include "query/read.h"
+
+struct ap_import_source {
+    const char *const *paths; /* files or globs */
+    size_t path_count;
+    const char *format;  /* NULL: by the first file's name */
+    const char *options; /* ", name = value …" for the engine's reader, or NULL */
+};
+/* Grants the files and gives "read_csv(['/files/0/a.csv', …], …" without the closing bracket. */
+AP_CHECKED enum apiary_code ap_import_reader(struct ap_source *source,
+    const struct ap_import_source *what, struct ap_bytes *out, struct apiary_error *err);
+
+/* The delimiter of a CSV file by its first line; 0 when it has none. */
+char ap_csv_delimiter(const char *path);
+/* The first row that is not as wide as the first line: true, with its line and its columns. */
+bool ap_csv_odd_row(const char *path, uint64_t *line, size_t *columns, size_t *expected);
+
+#endif

@@ -1,0 +1,117 @@
+/* What the engine is asked while a plan is made: over views without rows, so that no cell is opened. */
+#include "query/planner.h"
+
+#include "core/alloc.h"
+
+enum apiary_code ap_planner_give_up(struct ap_planner *planner, const char *why, struct apiary_error *err)
+{
+    if (planner->made->why.size > 0) return APIARY_OK; /* the first reason stands */
+    return ap_bytes_add_text(&planner->made->why, why, err);
+}
+
+bool ap_planner_gave_up(const struct ap_planner *planner)
+{
+    return planner->made->why.size > 0;
+}
+
+static const char *keep(struct ap_planner *planner, struct ap_str text)
+{
+    return ap_arena_dup(&planner->plan->arena, text);
+}
+
+enum apiary_code ap_planner_keep_text(
+    struct ap_planner *planner, struct ap_str text, const char **out, struct apiary_error *err)
+{
+    *out = keep(planner, text);
+    return *out != NULL ? APIARY_OK : ap_fail_memory(err, "a plan");
+}
+
+enum apiary_code ap_planner_sql(
+    struct ap_planner *planner, const struct ap_bytes *tree, struct ap_bytes *out, struct apiary_error *err)
+{
+    ap_bytes_clear(out);
+    AP_TRY(ap_source_text_function(planner->source,
+        "SELECT json_deserialize_sql($1::VARCHAR::JSON)", ap_bytes_view(tree), out, err));
+    while (out->size > 0 && (out->data[out->size - 1] == ';' || out->data[out->size - 1] == ' '))
+        out->data[--out->size] = '\0';
+    return APIARY_OK;
+}
+
+/* Columns of `sql` over the empty views and `extra`. */
+enum apiary_code ap_planner_describe(struct ap_planner *planner, struct ap_str sql,
+    const struct ap_texts *extra, const struct apiary_query *query, struct ap_described_list *out,
+    struct apiary_error *err)
+{
+    struct ap_texts *setup = &planner->source->setup;
+    ap_assert(setup->count == 0);
+    enum apiary_code code = APIARY_OK;
+    for (size_t i = 0; code == APIARY_OK && i < planner->empty.count; i++)
+        code = ap_texts_add(setup, ap_str_from(planner->empty.items[i]), err);
+    for (size_t i = 0; code == APIARY_OK && i < planner->firsts.count; i++)
+        if (planner->firsts.items[i][0] != '\0')
+            code = ap_texts_add(setup, ap_str_from(planner->firsts.items[i]), err);
+    for (size_t i = 0; code == APIARY_OK && extra != NULL && i < extra->count; i++)
+        code = ap_texts_add(setup, ap_str_from(extra->items[i]), err);
+    if (code == APIARY_OK)
+        code = ap_source_describe(planner->source, sql, query, out, err);
+    ap_texts_done(setup);
+    memset(setup, 0, sizeof *setup);
+    return code;
+}
+
+/* A question to which the engine may say no. */
+enum apiary_code ap_planner_try_describe(struct ap_planner *planner, struct ap_str sql,
+    const struct ap_texts *extra, struct ap_described_list *out, bool *bound,
+    struct apiary_error *err)
+{
+    enum apiary_code code = ap_planner_describe(planner, sql, extra, NULL, out, err);
+    *bound = code == APIARY_OK;
+    if (code != APIARY_SQL) return code;
+    ap_error_clear(err);
+    return APIARY_OK;
+}
+
+enum apiary_code ap_planner_columns(const struct ap_described_list *list, bool types,
+    struct ap_arena *arena, const char ***out, struct apiary_error *err)
+{
+    *out = ap_arena_alloc(arena, (list->count + 1) * sizeof **out);
+    if (*out == NULL) return ap_fail_memory(err, "a plan");
+    for (size_t i = 0; i < list->count; i++) {
+        (*out)[i] = ap_arena_dup(
+            arena, ap_str_from(types ? list->items[i].type : list->items[i].name));
+        if ((*out)[i] == NULL) return ap_fail_memory(err, "a plan");
+    }
+    return APIARY_OK;
+}
+
+/* ---- what the engine sees while we ask ---- */
+
+/* "SELECT CAST(NULL AS t) AS n, … WHERE false" */
+enum apiary_code ap_planner_nothing(const char *const *types, const char *const *names,
+    size_t count, struct ap_bytes *out, struct apiary_error *err)
+{
+    AP_TRY(ap_bytes_add_text(out, "SELECT ", err));
+    for (size_t i = 0; i < count; i++) {
+        AP_TRY(ap_bytes_printf(out, err, "%sCAST(NULL AS %s) AS ", i > 0 ? ", " : "", types[i]));
+        if (names != NULL)
+            AP_TRY(ap_sql_name(out, ap_str_from(names[i]), err));
+        else
+            AP_TRY(ap_bytes_printf(out, err, "c%zu", i));
+    }
+    return ap_bytes_add_text(out, " WHERE false", err);
+}
+
+enum apiary_code ap_planner_make_empty(struct ap_planner *planner, struct apiary_error *err)
+{
+    struct ap_plan *plan = planner->plan;
+    struct ap_source *source = planner->source;
+    for (size_t i = 0; i < plan->setup_count; i++)
+        AP_TRY(ap_texts_add(&planner->empty, ap_str_from(plan->setup[i]), err));
+    for (size_t i = 0; i < source->scan_count; i++) {
+        AP_AUTO(ap_bytes) select = { 0 };
+        AP_TRY(ap_shape_nothing(&source->scans[i].snapshot->metadata, &select, err));
+        AP_TRY(ap_texts_printf(&planner->empty, err, "CREATE VIEW %s AS %s", source->scans[i].view,
+            ap_bytes_text(&select)));
+    }
+    return ap_texts_add(&planner->empty, ap_str_from(plan->use), err);
+}

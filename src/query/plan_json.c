@@ -1,0 +1,458 @@
+/* A plan as JSON and back. Reading trusts nothing: every size, index and order is checked here, so
+ * that whoever runs a plan may follow its indices. */
+#include "query/plan.h"
+
+#include "core/alloc.h"
+#include "core/json.h"
+
+enum { PLAN_FRAME_TEXT_MAX = 1024 };
+
+void ap_plan_free(struct ap_plan *plan)
+{
+    if (plan == NULL) return;
+    ap_arena_done(&plan->arena);
+    ap_free(plan);
+}
+
+/* ---- writing ---- */
+
+static void add_text(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *key, const char *text)
+{
+    if (text != NULL) yyjson_mut_obj_add_str(doc, object, key, text);
+}
+
+static void add_list(
+    yyjson_mut_doc *doc, yyjson_mut_val *object, const char *key, const struct ap_plan_list *list)
+{
+    yyjson_mut_val *items = yyjson_mut_obj_add_arr(doc, object, key);
+    for (size_t i = 0; i < list->count; i++) yyjson_mut_arr_add_uint(doc, items, list->items[i]);
+}
+
+/* A JSON text of our own making goes in as a value. */
+static enum apiary_code add_value(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *key,
+    const char *text, struct apiary_error *err)
+{
+    AP_AUTO_JSON *parsed = NULL;
+    AP_TRY(ap_json_parse(ap_str_from(text), "a plan's settings", &parsed, err));
+    yyjson_mut_val *copy = yyjson_val_mut_copy(doc, yyjson_doc_get_root(parsed));
+    if (copy == NULL) return ap_fail_memory(err, "a plan");
+    yyjson_mut_obj_add_val(doc, object, key, copy);
+    return APIARY_OK;
+}
+
+static void add_frame(yyjson_mut_doc *doc, yyjson_mut_val *list, const struct ap_plan_frame *frame)
+{
+    yyjson_mut_val *object = yyjson_mut_arr_add_obj(doc, list);
+    yyjson_mut_obj_add_str(doc, object, "hive", frame->name.hive);
+    yyjson_mut_obj_add_str(doc, object, "box", frame->name.box);
+    yyjson_mut_obj_add_str(doc, object, "frame", frame->name.frame);
+    yyjson_mut_obj_add_str(doc, object, "id", frame->id.text);
+    yyjson_mut_obj_add_uint(doc, object, "version", frame->version);
+    yyjson_mut_obj_add_str(doc, object, "view", frame->view);
+    yyjson_mut_obj_add_uint(doc, object, "bytes", frame->bytes);
+    yyjson_mut_val *cells = yyjson_mut_obj_add_arr(doc, object, "cells");
+    for (size_t i = 0; i < frame->cell_count; i++)
+        yyjson_mut_arr_add_str(doc, cells, frame->cells[i]);
+}
+
+static void add_stage(yyjson_mut_doc *doc, yyjson_mut_val *list, const struct ap_plan_stage *stage)
+{
+    yyjson_mut_val *object = yyjson_mut_arr_add_obj(doc, list);
+    yyjson_mut_obj_add_str(doc, object, "kind", ap_cut_kind_text(stage->kind));
+    if (stage->kind != AP_CUT_WHOLE) {
+        yyjson_mut_obj_add_str(doc, object, "fragment", stage->fragment_sql);
+            yyjson_mut_obj_add_uint(doc, object, "shardFrame", stage->shard_frame);
+        yyjson_mut_val *tasks = yyjson_mut_obj_add_arr(doc, object, "tasks");
+        for (size_t i = 0; i < stage->task_count; i++) {
+            yyjson_mut_val *task = yyjson_mut_arr_add_arr(doc, tasks);
+            yyjson_mut_arr_add_uint(doc, task, stage->tasks[i].first);
+            yyjson_mut_arr_add_uint(doc, task, stage->tasks[i].count);
+            yyjson_mut_arr_add_uint(doc, task, stage->tasks[i].bytes);
+        }
+        add_list(doc, object, "fragmentFrames", &stage->fragment_frames);
+        add_list(doc, object, "fragmentStages", &stage->fragment_stages);
+        yyjson_mut_obj_add_str(doc, object, "mergedView", stage->merged_view);
+    }
+    yyjson_mut_obj_add_str(doc, object, "merge", stage->merge_sql);
+    add_list(doc, object, "mergeFrames", &stage->merge_frames);
+    add_list(doc, object, "mergeStages", &stage->merge_stages);
+    yyjson_mut_val *columns = yyjson_mut_obj_add_arr(doc, object, "columns");
+    for (size_t i = 0; i < stage->column_count; i++) {
+        yyjson_mut_val *column = yyjson_mut_arr_add_obj(doc, columns);
+        yyjson_mut_obj_add_str(doc, column, "name", stage->columns[i].name);
+        yyjson_mut_obj_add_str(doc, column, "type", stage->columns[i].type);
+    }
+    add_text(doc, object, "resultView", stage->result_view);
+}
+
+static void add_texts(
+    yyjson_mut_doc *doc, yyjson_mut_val *object, const char *key, const char **items, size_t count)
+{
+    yyjson_mut_val *list = yyjson_mut_obj_add_arr(doc, object, key);
+    for (size_t i = 0; i < count; i++) yyjson_mut_arr_add_str(doc, list, items[i]);
+}
+
+static void add_write(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct ap_plan_write *write)
+{
+    yyjson_mut_val *object = yyjson_mut_obj_add_obj(doc, root, "write");
+    yyjson_mut_obj_add_str(doc, object, "hive", write->name.hive);
+    yyjson_mut_obj_add_str(doc, object, "box", write->name.box);
+    yyjson_mut_obj_add_str(doc, object, "frame", write->name.frame);
+    if (write->id.text[0] != '\0') {
+        yyjson_mut_obj_add_str(doc, object, "id", write->id.text);
+        yyjson_mut_obj_add_uint(doc, object, "base", write->base);
+    }
+    add_text(doc, object, "location", write->location);
+    if (write->schema != NULL) {
+        yyjson_mut_obj_add_str(doc, object, "schema", write->schema);
+        yyjson_mut_obj_add_str(doc, object, "description", write->description);
+        add_texts(doc, object, "partitionBy", write->partition_by, write->partition_count);
+        add_texts(doc, object, "properties", write->properties, 2 * write->property_count);
+    }
+    yyjson_mut_obj_add_str(doc, object, "operation", write->operation);
+    yyjson_mut_obj_add_bool(doc, object, "replaceAll", write->replace_all);
+    yyjson_mut_obj_add_bool(doc, object, "readsTarget", write->reads_target);
+    yyjson_mut_obj_add_bool(doc, object, "inTasks", write->in_tasks);
+    yyjson_mut_obj_add_bool(doc, object, "sort", write->sort);
+    yyjson_mut_obj_add_str(doc, object, "head", write->head);
+    yyjson_mut_obj_add_str(doc, object, "tail", write->tail);
+    yyjson_mut_obj_add_uint(doc, object, "cellBytes", write->cell_bytes);
+    yyjson_mut_obj_add_uint(doc, object, "partitionsMax", write->partitions_max);
+}
+
+enum apiary_code ap_plan_write(
+    const struct ap_plan *plan, struct ap_bytes *out, struct apiary_error *err)
+{
+    AP_AUTO_JSON_MUT *doc = yyjson_mut_doc_new(ap_json_alc());
+    if (doc == NULL) return ap_fail_memory(err, "a plan");
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_obj_add_uint(doc, root, "format", AP_PLAN_FORMAT);
+    yyjson_mut_val *setup = yyjson_mut_obj_add_arr(doc, root, "setup");
+    for (size_t i = 0; i < plan->setup_count; i++)
+        yyjson_mut_arr_add_str(doc, setup, plan->setup[i]);
+    yyjson_mut_obj_add_str(doc, root, "use", plan->use);
+    AP_TRY(add_value(doc, root, "settings", plan->settings, err));
+    AP_TRY(add_value(doc, root, "values", plan->values, err));
+    yyjson_mut_val *frames = yyjson_mut_obj_add_arr(doc, root, "frames");
+    for (size_t i = 0; i < plan->frame_count; i++) add_frame(doc, frames, &plan->frames[i]);
+    yyjson_mut_val *stages = yyjson_mut_obj_add_arr(doc, root, "stages");
+    for (size_t i = 0; i < plan->stage_count; i++) add_stage(doc, stages, &plan->stages[i]);
+    yyjson_mut_obj_add_bool(doc, root, "replayable", plan->replayable);
+    add_text(doc, root, "doubt", plan->doubt);
+    if (plan->write != NULL) add_write(doc, root, plan->write);
+    return ap_json_write(doc, out, err);
+}
+
+/* ---- reading ---- */
+
+struct reading {
+    struct ap_plan *plan;
+    struct apiary_error *err;
+};
+
+static enum apiary_code wrong(const struct reading *reading, const char *what)
+{
+    return ap_fail(reading->err, APIARY_CORRUPT, "a plan is out of form: %s", what);
+}
+
+static void *room(const struct reading *reading, size_t count, size_t size)
+{
+    return ap_arena_alloc(&reading->plan->arena, (count == 0 ? 1 : count) * size);
+}
+
+/* A text member without NUL in it; needed: absence is an error, else *out stays NULL. */
+static enum apiary_code text_of(const struct reading *reading, yyjson_val *value, const char *what,
+    bool needed, const char **out)
+{
+    if (value == NULL && !needed) return APIARY_OK;
+    if (!yyjson_is_str(value)) return wrong(reading, what);
+    struct ap_str text = { yyjson_get_str(value), yyjson_get_len(value) };
+    if (text.size > AP_PLAN_SQL_MAX)
+        return ap_fail(reading->err, APIARY_LIMIT, "a plan is too large: %s has %zu bytes", what, text.size);
+    if (memchr(text.data, 0, text.size) != NULL) return wrong(reading, what);
+    *out = ap_arena_dup(&reading->plan->arena, text);
+    return *out != NULL ? APIARY_OK : ap_fail_memory(reading->err, "a plan");
+}
+
+static enum apiary_code number_of(const struct reading *reading, yyjson_val *value,
+    const char *what, uint64_t max, uint64_t *out)
+{
+    if (!yyjson_is_uint(value) || yyjson_get_uint(value) > max) return wrong(reading, what);
+    *out = yyjson_get_uint(value);
+    return APIARY_OK;
+}
+
+static enum apiary_code index_of(const struct reading *reading, yyjson_val *value,
+    const char *what, size_t count, size_t *out)
+{
+    uint64_t number = 0;
+    if (count == 0) return wrong(reading, what);
+    AP_TRY(number_of(reading, value, what, count - 1, &number));
+    *out = (size_t)number;
+    return APIARY_OK;
+}
+
+/* The items of a list with at most `max` of them. */
+static enum apiary_code items_of(const struct reading *reading, yyjson_val *object,
+    const char *key, size_t max, yyjson_val **out, size_t *count)
+{
+    yyjson_val *list = yyjson_obj_get(object, key);
+    if (!yyjson_is_arr(list)) return wrong(reading, key);
+    if (yyjson_arr_size(list) > max)
+        return ap_fail(reading->err, APIARY_LIMIT, "a plan is too large: %s has %zu items, at most %zu are possible",
+            key, yyjson_arr_size(list), max);
+    *out = list;
+    *count = yyjson_arr_size(list);
+    return APIARY_OK;
+}
+
+/* Rising indices below `below`. */
+static enum apiary_code list_of(const struct reading *reading, yyjson_val *object, const char *key,
+    size_t below, struct ap_plan_list *out)
+{
+    yyjson_val *list = NULL, *item = NULL;
+    size_t index = 0, count = 0;
+    AP_TRY(items_of(reading, object, key, below, &list, &out->count));
+    out->items = room(reading, out->count, sizeof *out->items);
+    if (out->items == NULL) return ap_fail_memory(reading->err, "a plan");
+    yyjson_arr_foreach(list, index, count, item)
+    {
+        AP_TRY(index_of(reading, item, key, below, &out->items[index]));
+        if (index > 0 && out->items[index] <= out->items[index - 1]) return wrong(reading, key);
+    }
+    return APIARY_OK;
+}
+
+static enum apiary_code texts_of(const struct reading *reading, yyjson_val *object,
+    const char *key, size_t max, const char ***out, size_t *out_count)
+{
+    yyjson_val *list = NULL, *item = NULL;
+    size_t index = 0, count = 0;
+    AP_TRY(items_of(reading, object, key, max, &list, out_count));
+    *out = room(reading, *out_count, sizeof **out);
+    if (*out == NULL) return ap_fail_memory(reading->err, "a plan");
+    yyjson_arr_foreach(list, index, count, item)
+        AP_TRY(text_of(reading, item, key, true, &(*out)[index]));
+    return APIARY_OK;
+}
+
+static enum apiary_code name_of(const struct reading *reading, yyjson_val *object, const char *key,
+    enum ap_name_kind kind, char out[AP_NAME_MAX + 1])
+{
+    struct ap_str text = { 0 };
+    if (!ap_json_str(object, key, &text)) return wrong(reading, key);
+    AP_TRY(ap_name_check(kind, text, reading->err));
+    memcpy(out, text.data, text.size);
+    out[text.size] = '\0';
+    return APIARY_OK;
+}
+
+static enum apiary_code read_frame(
+    const struct reading *reading, yyjson_val *object, struct ap_plan_frame *frame)
+{
+    struct ap_str id = { 0 };
+    AP_TRY(name_of(reading, object, "hive", AP_NAME_HIVE, frame->name.hive));
+    AP_TRY(name_of(reading, object, "box", AP_NAME_BOX, frame->name.box));
+    AP_TRY(name_of(reading, object, "frame", AP_NAME_FRAME, frame->name.frame));
+    if (!ap_json_str(object, "id", &id) || !ap_id_valid(id)) return wrong(reading, "id");
+    memcpy(frame->id.text, id.data, id.size);
+    AP_TRY(number_of(
+        reading, yyjson_obj_get(object, "version"), "version", INT64_MAX, &frame->version));
+    AP_TRY(number_of(reading, yyjson_obj_get(object, "bytes"), "bytes", INT64_MAX, &frame->bytes));
+    AP_TRY(text_of(reading, yyjson_obj_get(object, "view"), "view", true, &frame->view));
+    if (strlen(frame->view) > PLAN_FRAME_TEXT_MAX) return wrong(reading, "view");
+    return texts_of(
+        reading, object, "cells", AP_PLAN_CELLS_MAX, &frame->cells, &frame->cell_count);
+}
+
+/* Tasks follow each other and cover all cells of the frame, or there is one without any cell. */
+static enum apiary_code read_tasks(
+    const struct reading *reading, yyjson_val *object, struct ap_plan_stage *stage)
+{
+    yyjson_val *list = NULL, *item = NULL;
+    size_t index = 0, count = 0, next = 0;
+    size_t cells = reading->plan->frames[stage->shard_frame].cell_count;
+    AP_TRY(items_of(reading, object, "tasks", AP_PLAN_TASKS_MAX, &list, &stage->task_count));
+    if (stage->task_count == 0) return wrong(reading, "no tasks");
+    stage->tasks = room(reading, stage->task_count, sizeof *stage->tasks);
+    if (stage->tasks == NULL) return ap_fail_memory(reading->err, "a plan");
+    yyjson_arr_foreach(list, index, count, item)
+    {
+        uint64_t first = 0, cell_count = 0;
+        AP_TRY(number_of(reading, yyjson_arr_get(item, 0), "a task's first cell", cells, &first));
+        AP_TRY(number_of(reading, yyjson_arr_get(item, 1), "a task's cells", cells, &cell_count));
+        AP_TRY(number_of(reading, yyjson_arr_get(item, 2), "a task's bytes", INT64_MAX,
+            &stage->tasks[index].bytes));
+        if (first != next || cell_count > cells - first ||
+            (cell_count == 0 && stage->task_count > 1))
+            return wrong(reading, "tasks leave cells out or share them");
+        stage->tasks[index].first = (size_t)first;
+        stage->tasks[index].count = (size_t)cell_count;
+        next += (size_t)cell_count;
+    }
+    return next == cells ? APIARY_OK : wrong(reading, "tasks leave cells out");
+}
+
+static enum apiary_code read_columns(
+    const struct reading *reading, yyjson_val *object, struct ap_plan_stage *stage)
+{
+    yyjson_val *list = NULL, *item = NULL;
+    size_t index = 0, count = 0;
+    AP_TRY(items_of(reading, object, "columns", AP_PLAN_COLUMNS_MAX, &list, &stage->column_count));
+    stage->columns = room(reading, stage->column_count, sizeof *stage->columns);
+    if (stage->columns == NULL) return ap_fail_memory(reading->err, "a plan");
+    yyjson_arr_foreach(list, index, count, item)
+    {
+        struct ap_plan_column *column = &stage->columns[index];
+        AP_TRY(text_of(reading, yyjson_obj_get(item, "name"), "name", true, &column->name));
+        AP_TRY(text_of(reading, yyjson_obj_get(item, "type"), "type", true, &column->type));
+    }
+    return APIARY_OK;
+}
+
+static enum apiary_code read_stage(
+    const struct reading *reading, yyjson_val *object, size_t index, struct ap_plan_stage *stage)
+{
+    struct ap_plan *plan = reading->plan;
+    struct ap_str kind = { 0 };
+    size_t at = 0;
+    if (!ap_json_str(object, "kind", &kind)) return wrong(reading, "kind");
+    while (at <= AP_CUT_GATHER && !ap_str_is(kind, ap_cut_kind_text((enum ap_cut_kind)at))) at++;
+    if (at > AP_CUT_GATHER) return wrong(reading, "kind");
+    stage->kind = (enum ap_cut_kind)at;
+    if (stage->kind != AP_CUT_WHOLE) {
+        AP_TRY(text_of(reading, yyjson_obj_get(object, "fragment"), "fragment", true,
+            &stage->fragment_sql));
+        AP_TRY(index_of(reading, yyjson_obj_get(object, "shardFrame"), "shardFrame",
+            plan->frame_count, &stage->shard_frame));
+        AP_TRY(read_tasks(reading, object, stage));
+        AP_TRY(
+            list_of(reading, object, "fragmentFrames", plan->frame_count, &stage->fragment_frames));
+        AP_TRY(list_of(reading, object, "fragmentStages", index, &stage->fragment_stages));
+        AP_TRY(text_of(reading, yyjson_obj_get(object, "mergedView"), "mergedView", true,
+            &stage->merged_view));
+    }
+    AP_TRY(text_of(reading, yyjson_obj_get(object, "merge"), "merge", true, &stage->merge_sql));
+    AP_TRY(list_of(reading, object, "mergeFrames", plan->frame_count, &stage->merge_frames));
+    AP_TRY(list_of(reading, object, "mergeStages", index, &stage->merge_stages));
+    AP_TRY(read_columns(reading, object, stage));
+    return text_of(reading, yyjson_obj_get(object, "resultView"), "resultView",
+        index + 1 < plan->stage_count, &stage->result_view);
+}
+
+/* A JSON member kept as text. */
+static enum apiary_code json_of(const struct reading *reading, yyjson_val *value, const char *what,
+    bool list, const char **out)
+{
+    AP_AUTO(ap_bytes) text = { 0 };
+    if (list ? !yyjson_is_arr(value) : !yyjson_is_obj(value)) return wrong(reading, what);
+    AP_TRY(ap_json_write_val(value, &text, reading->err));
+    *out = ap_arena_dup(&reading->plan->arena, ap_bytes_view(&text));
+    return *out != NULL ? APIARY_OK : ap_fail_memory(reading->err, "a plan");
+}
+
+static enum apiary_code bool_of(
+    const struct reading *reading, yyjson_val *object, const char *key, bool *out)
+{
+    return ap_json_bool(object, key, out) ? APIARY_OK : wrong(reading, key);
+}
+
+/* What a frame is to be. */
+static enum apiary_code read_spec(
+    const struct reading *reading, yyjson_val *object, struct ap_plan_write *write)
+{
+    size_t texts = 0;
+    AP_TRY(text_of(
+        reading, yyjson_obj_get(object, "description"), "description", true, &write->description));
+    AP_TRY(texts_of(reading, object, "partitionBy", AP_PLAN_COLUMNS_MAX, &write->partition_by,
+        &write->partition_count));
+    AP_TRY(texts_of(reading, object, "properties", AP_PLAN_SETUP_MAX, &write->properties, &texts));
+    write->property_count = texts / 2;
+    return texts % 2 == 0 ? APIARY_OK : wrong(reading, "properties");
+}
+
+static enum apiary_code read_write(const struct reading *reading, yyjson_val *object)
+{
+    struct ap_plan_write *write = room(reading, 1, sizeof *write);
+    const struct ap_plan_stage *last = &reading->plan->stages[reading->plan->stage_count - 1];
+    struct ap_str id = { 0 };
+    if (write == NULL) return ap_fail_memory(reading->err, "a plan");
+    *write = (struct ap_plan_write) { .description = "" };
+    AP_TRY(name_of(reading, object, "hive", AP_NAME_HIVE, write->name.hive));
+    AP_TRY(name_of(reading, object, "box", AP_NAME_BOX, write->name.box));
+    AP_TRY(name_of(reading, object, "frame", AP_NAME_FRAME, write->name.frame));
+    bool there = ap_json_str(object, "id", &id);
+    if (there) {
+        if (!ap_id_valid(id)) return wrong(reading, "id");
+        memcpy(write->id.text, id.data, id.size);
+        AP_TRY(number_of(reading, yyjson_obj_get(object, "base"), "base", INT64_MAX, &write->base));
+    }
+    AP_TRY(text_of(reading, yyjson_obj_get(object, "location"), "location", !there, &write->location));
+    AP_TRY(text_of(reading, yyjson_obj_get(object, "schema"), "schema", !there, &write->schema));
+    if (write->schema != NULL) AP_TRY(read_spec(reading, object, write));
+    AP_TRY(text_of(reading, yyjson_obj_get(object, "operation"), "operation", true, &write->operation));
+    AP_TRY(bool_of(reading, object, "replaceAll", &write->replace_all));
+    AP_TRY(bool_of(reading, object, "readsTarget", &write->reads_target));
+    AP_TRY(bool_of(reading, object, "inTasks", &write->in_tasks));
+    AP_TRY(bool_of(reading, object, "sort", &write->sort));
+    AP_TRY(text_of(reading, yyjson_obj_get(object, "head"), "head", true, &write->head));
+    AP_TRY(text_of(reading, yyjson_obj_get(object, "tail"), "tail", true, &write->tail));
+    AP_TRY(number_of(
+        reading, yyjson_obj_get(object, "cellBytes"), "cellBytes", INT64_MAX, &write->cell_bytes));
+    AP_TRY(number_of(reading, yyjson_obj_get(object, "partitionsMax"), "partitionsMax", INT64_MAX,
+        &write->partitions_max));
+    if (last->kind == AP_CUT_WHOLE) return wrong(reading, "it writes and has no tasks");
+    if (write->in_tasks && last->merge_frames.count + last->merge_stages.count > 0)
+        return wrong(reading, "its tasks write and its merge reads");
+    reading->plan->write = write;
+    return APIARY_OK;
+}
+
+static enum apiary_code read_all(const struct reading *reading, yyjson_val *root)
+{
+    struct ap_plan *plan = reading->plan;
+    yyjson_val *frames = NULL, *stages = NULL, *item = NULL;
+    size_t index = 0, count = 0;
+    uint64_t format = 0;
+    AP_TRY(number_of(reading, yyjson_obj_get(root, "format"), "format", UINT64_MAX, &format));
+    if (format != AP_PLAN_FORMAT)
+        return ap_fail(reading->err, APIARY_UNSUPPORTED,
+            "a plan has format %llu, this Apiary reads %d", (unsigned long long)format,
+            AP_PLAN_FORMAT);
+    AP_TRY(texts_of(reading, root, "setup", AP_PLAN_SETUP_MAX, &plan->setup, &plan->setup_count));
+    AP_TRY(text_of(reading, yyjson_obj_get(root, "use"), "use", true, &plan->use));
+    AP_TRY(
+        json_of(reading, yyjson_obj_get(root, "settings"), "settings", false, &plan->settings));
+    AP_TRY(json_of(reading, yyjson_obj_get(root, "values"), "values", true, &plan->values));
+    AP_TRY(items_of(reading, root, "frames", AP_PLAN_FRAMES_MAX, &frames, &plan->frame_count));
+    AP_TRY(items_of(reading, root, "stages", AP_PLAN_STAGES_MAX, &stages, &plan->stage_count));
+    if (plan->stage_count == 0) return wrong(reading, "no stages");
+    plan->frames = room(reading, plan->frame_count, sizeof *plan->frames);
+    plan->stages = room(reading, plan->stage_count, sizeof *plan->stages);
+    if (plan->frames == NULL || plan->stages == NULL) return ap_fail_memory(reading->err, "a plan");
+    yyjson_arr_foreach(frames, index, count, item)
+        AP_TRY(read_frame(reading, item, &plan->frames[index]));
+    yyjson_arr_foreach(stages, index, count, item)
+        AP_TRY(read_stage(reading, item, index, &plan->stages[index]));
+    AP_TRY(bool_of(reading, root, "replayable", &plan->replayable));
+    AP_TRY(text_of(reading, yyjson_obj_get(root, "doubt"), "doubt", false, &plan->doubt));
+    yyjson_val *write = yyjson_obj_get(root, "write");
+    return write != NULL ? read_write(reading, write) : APIARY_OK;
+}
+
+enum apiary_code ap_plan_read(struct ap_str text, struct ap_plan **out, struct apiary_error *err)
+{
+    AP_AUTO_JSON *doc = NULL;
+    AP_TRY(ap_json_parse(text, "a plan", &doc, err));
+    struct ap_plan *plan = ap_calloc(1, sizeof *plan);
+    if (plan == NULL) return ap_fail_memory(err, "a plan");
+    struct reading reading = { .plan = plan, .err = err };
+    enum apiary_code code = read_all(&reading, yyjson_doc_get_root(doc));
+    if (code != APIARY_OK) {
+        ap_plan_free(plan);
+        return code;
+    }
+    *out = plan;
+    return APIARY_OK;
+}

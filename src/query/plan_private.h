@@ -1,0 +1,30 @@
+/* Between plan_run.c and plan_write.c: one part of a plan as a source. */
+#ifndef AP_QUERY_PLAN_PRIVATE_H
+#define AP_QUERY_PLAN_PRIVATE_H
+
+#include "query/plan.h"
+#include "query/read.h"
+
+struct ap_plan_part {
+    const struct ap_plan_run *run;
+    const struct ap_plan_list *frames, *stages;
+    const struct ap_plan_task *task; /* NULL: the merge */
+    const int *partials;             /* of the merge; NULL: none */
+    bool through; /* a task whose rows go on through the merge query, in the same chamber */
+};
+/* Frames pinned and granted, inputs, a chamber, setup: ready for a query. `text` is the SQL that names
+ * the frames. *wait_us: what that took. */
+AP_CHECKED enum apiary_code ap_plan_part_open(const struct ap_plan_part *part, const char *text,
+    struct ap_source **out, int64_t *wait_us, struct apiary_error *err);
+struct ap_plan_part ap_plan_part_task(const struct ap_plan_run *run, size_t task);
+struct ap_plan_part ap_plan_part_merge(const struct ap_plan_run *run, const int *partials);
+
+/* What remote cells cost a part. */
+void ap_plan_figures_paging(
+    struct ap_plan_figures *figures, const struct ap_job_stats *job, struct ap_cache_figures cost);
+
+/* The frame of this name in the registry, when it still is the one that the plan means. */
+AP_CHECKED enum apiary_code ap_plan_find_entry(struct ap_session *session, const struct ap_name3 *name,
+    const struct ap_frame_id *id, struct ap_entry *out, struct apiary_error *err);
+
+#endif

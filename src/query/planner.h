@@ -1,0 +1,68 @@
+/* What makes a plan of a SELECT: shared by plan_make.c (the whole), plan_ask.c (what the engine is asked),
+ * plan_tree.c (names, views and constants of a tree) and plan_stage.c (one stage and its tasks). */
+#ifndef AP_QUERY_PLANNER_H
+#define AP_QUERY_PLANNER_H
+
+#include "query/resolve.h"
+#include "query/spread.h"
+
+struct ap_planner {
+    struct ap_source *source;
+    const struct ap_plan_wish *wish;
+    struct ap_plan *plan;
+    struct ap_plan_made *made;
+    struct ap_texts empty;  /* set-up over views without rows */
+    struct ap_texts firsts; /* stage i as a view without rows; "" for the last */
+    struct ap_plan_stage stages[AP_PLAN_STAGES_MAX];
+    bool plain; /* of the last stage */
+};
+
+/* ---- plan_ask.c ---- */
+
+/* The plan is not to be: why. The first reason stands. */
+AP_CHECKED enum apiary_code ap_planner_give_up(struct ap_planner *planner, const char *why, struct apiary_error *err);
+bool ap_planner_gave_up(const struct ap_planner *planner);
+/* Text that lives as long as the plan. */
+AP_CHECKED enum apiary_code ap_planner_keep_text(
+    struct ap_planner *planner, struct ap_str text, const char **out, struct apiary_error *err);
+/* The SQL of a tree (JSON text), by the engine. */
+AP_CHECKED enum apiary_code ap_planner_sql(
+    struct ap_planner *planner, const struct ap_bytes *tree, struct ap_bytes *out, struct apiary_error *err);
+/* Columns of `sql` over the empty views and `extra`. */
+AP_CHECKED enum apiary_code ap_planner_describe(struct ap_planner *planner, struct ap_str sql,
+    const struct ap_texts *extra, const struct apiary_query *query, struct ap_described_list *out,
+    struct apiary_error *err);
+/* A question to which the engine may say no (*bound false). */
+AP_CHECKED enum apiary_code ap_planner_try_describe(struct ap_planner *planner, struct ap_str sql,
+    const struct ap_texts *extra, struct ap_described_list *out, bool *bound,
+    struct apiary_error *err);
+/* Names, or types, of columns in the arena. */
+AP_CHECKED enum apiary_code ap_planner_columns(const struct ap_described_list *list, bool types,
+    struct ap_arena *arena, const char ***out, struct apiary_error *err);
+/* "SELECT CAST(NULL AS t) AS n, … WHERE false" */
+AP_CHECKED enum apiary_code ap_planner_nothing(const char *const *types, const char *const *names,
+    size_t count, struct ap_bytes *out, struct apiary_error *err);
+/* Views without rows for all that the source reads. */
+AP_CHECKED enum apiary_code ap_planner_make_empty(struct ap_planner *planner, struct apiary_error *err);
+
+/* ---- plan_tree.c ---- */
+
+AP_CHECKED enum apiary_code ap_planner_scan(const struct ap_planner *planner, const struct ap_table_ref *ref,
+    size_t *out, struct apiary_error *err);
+size_t ap_planner_stage_of(const struct ap_table_ref *ref);
+AP_CHECKED enum apiary_code ap_planner_reads(struct ap_planner *planner, const struct ap_bytes *tree_text,
+    struct ap_plan_list *frames, struct ap_plan_list *stages, struct apiary_error *err);
+/* Views of the catalogue put into the tree. */
+AP_CHECKED enum apiary_code ap_planner_expand_views(
+    struct ap_planner *planner, yyjson_doc **tree, struct apiary_error *err);
+/* Constants of the moment become literals. */
+AP_CHECKED enum apiary_code ap_planner_fix_constants(
+    struct ap_planner *planner, yyjson_doc **tree, struct apiary_error *err);
+
+/* ---- plan_stage.c ---- */
+
+/* The statement of a tree as the stage `index` or, what must run before it, as earlier ones. */
+AP_CHECKED enum apiary_code ap_planner_make_stage(struct ap_planner *planner, const struct ap_bytes *tree_text,
+    struct ap_str sql, bool last, int level, size_t *out, struct apiary_error *err);
+
+#endif

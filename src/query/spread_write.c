@@ -1,0 +1,75 @@
+#include "query/spread_write.h"
+
+#include "core/alloc.h"
+
+enum apiary_code ap_write_plan(struct ap_source *source, const struct apiary_query *query, struct ap_plan **out, struct apiary_error *err)
+{
+    const struct ap_session *session = source->session;
+    AP_AUTO(ap_plan_made) made = { 0 };
+    struct ap_plan_wish wish = ap_plan_wish_of_tests();
+    const char *why = NULL;
+    wish.query = query;
+    *out = NULL;
+    if (session->world->spread == NULL || source->scan_count == 0 || !ap_spread_wanted(source, &why) || ap_spread_nodes_of(session).nodes < 2) return APIARY_OK;
+    AP_TRY(ap_plan_make(source, &wish, &made, err));
+    *out = AP_TAKE(made.plan);
+    return APIARY_OK;
+}
+
+static enum apiary_code keep(struct ap_plan *plan, struct ap_str text, const char **out, struct apiary_error *err)
+{
+    *out = ap_arena_dup(&plan->arena, text);
+    return *out != NULL ? APIARY_OK : ap_fail_memory(err, "a plan");
+}
+
+static enum apiary_code keep_spec(struct ap_plan *plan, const struct ap_metadata *metadata, struct ap_plan_write *write, struct apiary_error *err)
+{
+    AP_AUTO(ap_bytes) schema = { 0 };
+    AP_TRY(ap_schema_write(&metadata->schema, &schema, err));
+    AP_TRY(keep(plan, ap_bytes_view(&schema), &write->schema, err));
+    AP_TRY(keep(plan, metadata->description, &write->description, err));
+    write->partition_by = ap_arena_alloc(&plan->arena, (metadata->partition_count + 1) * sizeof *write->partition_by);
+    write->properties = ap_arena_alloc(&plan->arena, (2 * metadata->configuration_count + 1) * sizeof *write->properties);
+    if (write->partition_by == NULL || write->properties == NULL) return ap_fail_memory(err, "a plan");
+    for (; write->partition_count < metadata->partition_count; write->partition_count++)
+        AP_TRY(keep(plan, metadata->partition_by[write->partition_count], &write->partition_by[write->partition_count], err));
+    for (; write->property_count < metadata->configuration_count; write->property_count++) {
+        const struct ap_property *property = &metadata->configuration[write->property_count];
+        AP_TRY(keep(plan, property->key, &write->properties[2 * write->property_count], err));
+        AP_TRY(keep(plan, property->value, &write->properties[2 * write->property_count + 1], err));
+    }
+    return APIARY_OK;
+}
+
+static enum apiary_code fill(struct ap_session *session, struct ap_plan *plan, const struct ap_write_spread *spread, struct apiary_error *err)
+{
+    const struct ap_target *target = spread->target;
+    struct ap_plan_write *write = ap_arena_alloc(&plan->arena, sizeof *write);
+    if (write == NULL) return ap_fail_memory(err, "a plan");
+    *write = (struct ap_plan_write) { .name = target->entry.name, .description = "", .operation = spread->how->operation,
+        .replace_all = spread->how->replace_all, .reads_target = spread->how->reads_target, .in_tasks = plan->plain, .sort = true,
+        .cell_bytes = ap_config_size(&session->config, AP_CONFIG_target_cell_size, 0),
+        .partitions_max = (uint64_t)ap_partitions_max(session) };
+    AP_TRY(keep(plan, spread->head, &write->head, err));
+    AP_TRY(keep(plan, spread->tail, &write->tail, err));
+    if (target->base != NULL) {
+        write->id = target->entry.id;
+        write->base = target->base->version;
+    } else
+        AP_TRY(keep(plan, ap_str_from(target->entry.location), &write->location, err));
+    if (target->base == NULL || spread->how->spec != NULL) AP_TRY(keep_spec(plan, &target->metadata, write, err));
+    plan->write = write;
+    return APIARY_OK;
+}
+
+enum apiary_code ap_write_spread_run(struct ap_session *session, struct ap_plan *plan, const struct ap_write_spread *spread, int64_t *rows,
+    int64_t *version, struct apiary_error *err)
+{
+    const struct ap_spread_port *port = session->world->spread;
+    AP_AUTO(ap_spread_files) files = { 0 };
+    AP_AUTO(ap_spread_told) told = { 0 };
+    AP_TRY(fill(session, plan, spread, err));
+    AP_TRY(ap_spread_firsts(session, plan, &files, &told, err));
+    struct ap_plan_run run = { .session = session, .plan = plan, .stage = plan->stage_count - 1, .results = files.results };
+    return port->run_write(port->context, &run, rows, version, err);
+}

@@ -1,0 +1,163 @@
+#include "swarm/submit.h"
+
+#include "core/alloc.h"
+#include "storage/slot.h"
+#include "swarm/place.h"
+#include "swarm/result.h"
+
+enum { SETTLE_S = 60, TRIES_MAX = 12, BACKOFF_BASE_US = 50000, BACKOFF_CAP_US = 2000000 };
+#define POLL_FIRST_US INT64_C(50000)
+
+void ap_submit_assign(const struct ap_view *view, struct ap_manifest *manifest)
+{
+    for (size_t i = 0; i < manifest->task_count; i++) {
+        struct ap_manifest_task *task = &manifest->tasks[i];
+        if (task->node.text[0] != '\0') continue;
+        size_t at = ap_place(view, task->body, task->memory_mb);
+        if (at != SIZE_MAX) task->node = view->nodes[at].key.boot;
+    }
+}
+
+static enum apiary_code put_until(const struct ap_swarm *swarm, const char *key, struct ap_str body, struct apiary_error *err)
+{
+    enum apiary_code code = APIARY_IO;
+    for (int i = 0; i < TRIES_MAX && code == APIARY_IO; i++) {
+        if (i > 0) ap_backoff(swarm->env, i, BACKOFF_BASE_US, BACKOFF_CAP_US);
+        code = ap_store_put(swarm->store, key, body, err);
+    }
+    return code;
+}
+
+enum apiary_code ap_submit(const struct ap_swarm *swarm, const struct ap_manifest *manifest, struct apiary_error *err)
+{
+    AP_AUTO(ap_bytes) text = { 0 };
+    char token[AP_ID_TEXT_SIZE];
+    struct ap_query_key key = ap_query_key(manifest->id.text, "1manifest"), announcement = ap_query_key_announcement(manifest->id.text);
+    struct ap_slot_options options = { .deadline_mono_us = ap_mono_us(swarm->env) + SETTLE_S * INT64_C(1000000), .body_max = AP_MANIFEST_BYTES_MAX + 4096 };
+    enum ap_slot_outcome outcome;
+    AP_TRY(ap_manifest_write(manifest, swarm->secret, &text, err));
+    AP_TRY(ap_slot_settle(swarm->store, key.text, ap_bytes_view(&text), &options, &outcome, NULL, err));
+    if (outcome != AP_SLOT_MINE) return ap_fail(err, APIARY_EXISTS, "there is a query %s already", manifest->id.text);
+    AP_TRY(put_until(swarm, announcement.text, AP_STR("{\"format\":1}\n"), err));
+    ap_id_random(swarm->env, token);
+    enum apiary_code rung = ap_store_put(swarm->store, "_swarm/bell", ap_str_from(token), NULL); /* a hint: else the next LIST tells */
+    (void)rung;
+    return APIARY_OK;
+}
+
+enum apiary_code ap_submit_cancel(const struct ap_swarm *swarm, const char *id, struct ap_end *winner, struct apiary_error *err)
+{
+    struct ap_end end = { .decision = AP_END_CANCELLED, .code = APIARY_CANCELLED };
+    return ap_end_put(swarm, id, &end, winner, err);
+}
+
+static bool passing(enum apiary_code code)
+{
+    return code == APIARY_IO || code == APIARY_UNCERTAIN || code == APIARY_CORRUPT || code == APIARY_BUSY || code == APIARY_TIMEOUT || code == APIARY_MEMORY;
+}
+
+/* One look; *ended when `end` was filled in. */
+static enum apiary_code look(const struct ap_swarm *swarm, const struct ap_manifest *manifest, const struct ap_cancel *cancel,
+    bool leave, struct ap_end *end, bool *ended, bool *out, int64_t *now_us, struct apiary_error *err)
+{
+    AP_AUTO(ap_board) board = { 0 };
+    const char *id = manifest->id.text;
+    *ended = true;
+    if (ap_cancel_requested(cancel)) return leave ? ap_fail(err, APIARY_CANCELLED, "cancelled") : ap_submit_cancel(swarm, id, end, err);
+    AP_TRY(ap_board_look(swarm->store, id, manifest->task_count, &board, err));
+    *now_us = board.now_us;
+    *out = board.out;
+    if (board.manifest && board.ended) return ap_end_get(swarm, id, end, err);
+    if (!board.manifest) return ap_fail(err, APIARY_NOT_FOUND, "query %s is not there any more", id);
+    if (board.done_count == board.task_count) return ap_finish_done(swarm, manifest, &board, cancel, end, err);
+    if (board.now_us > manifest->deadline_us) return ap_finish_late(swarm, manifest, end, err);
+    *ended = false;
+    return APIARY_OK;
+}
+
+/* Between looks; a wish to stop ends the wait early. */
+static void pause_for(const struct ap_swarm *swarm, const struct ap_cancel *cancel, int64_t us)
+{
+    enum { SLICE_US = 100000 };
+    while (us > 0 && !ap_cancel_requested(cancel)) {
+        int64_t part = us < SLICE_US || cancel == NULL ? us : SLICE_US;
+        if (cancel != NULL && cancel->look != NULL) cancel->look(cancel->look_context);
+        ap_sleep_us(swarm->env, part);
+        us -= part;
+    }
+}
+
+static enum apiary_code settle_commit(const struct ap_swarm *swarm, const struct ap_manifest *manifest, const struct ap_end *end,
+    bool there, int64_t now_us, struct ap_outcome *outcome, struct apiary_error *err)
+{
+    int64_t begun_us = ap_mono_us(swarm->env);
+    for (int i = 0;; i++) {
+        int64_t clock_us = now_us + (ap_mono_us(swarm->env) - begun_us);
+        enum apiary_code code = there && i == 0 ? ap_outcome_get(swarm, manifest->id.text, outcome, err)
+                                                : ap_roll_forward(swarm, manifest, end, clock_us, outcome, err);
+        if (!passing(code) || (code == APIARY_TIMEOUT && ap_query_over(manifest, clock_us))) return code;
+        ap_backoff(swarm->env, i, BACKOFF_BASE_US, BACKOFF_CAP_US);
+    }
+}
+
+static enum apiary_code wait_for(const struct ap_swarm *swarm, const struct ap_manifest *manifest, const struct ap_cancel *cancel, bool leave,
+    struct ap_end *end, struct ap_outcome *outcome, struct apiary_error *err)
+{
+    int64_t wait_us = POLL_FIRST_US, cap_us = swarm->heartbeat_us / 2, now_us = manifest->created_us, begun_us = ap_mono_us(swarm->env);
+    bool ended = false, out = false;
+    while (!ended) {
+        int64_t heard_us = now_us;
+        enum apiary_code code = look(swarm, manifest, cancel, leave, end, &ended, &out, &now_us, err);
+        if (now_us != heard_us) begun_us = ap_mono_us(swarm->env);
+        if (code != APIARY_OK) {
+            ended = false;
+            if (!passing(code) && (leave || code != APIARY_CANCELLED)) return code;
+            if (ap_query_over(manifest, now_us + (ap_mono_us(swarm->env) - begun_us))) return code;
+        }
+        if (ended) break;
+        pause_for(swarm, code == APIARY_OK ? cancel : NULL, wait_us);
+        wait_us = wait_us * 8 / 5 < cap_us ? wait_us * 8 / 5 : cap_us;
+    }
+    if (end->decision == AP_END_COMMIT) AP_TRY(settle_commit(swarm, manifest, end, out, now_us, outcome, err));
+    enum apiary_code removed = ap_finish_unannounce(swarm, manifest->id.text, NULL); /* else a node does it */
+    (void)removed;
+    return APIARY_OK;
+}
+
+enum apiary_code ap_submit_wait(const struct ap_swarm *swarm, const struct ap_manifest *manifest, const struct ap_cancel *cancel,
+    struct ap_end *end, struct ap_outcome *outcome, struct apiary_error *err)
+{
+    return wait_for(swarm, manifest, cancel, false, end, outcome, err);
+}
+
+enum apiary_code ap_submit_attach(const struct ap_swarm *swarm, const struct ap_manifest *manifest, const struct ap_cancel *cancel,
+    struct ap_end *end, struct ap_outcome *outcome, struct apiary_error *err)
+{
+    return wait_for(swarm, manifest, cancel, true, end, outcome, err);
+}
+
+enum apiary_code ap_submit_answer(const struct ap_swarm *swarm, const struct ap_manifest *manifest, const struct ap_end *end,
+    const struct ap_cancel *cancel, struct ap_bytes *out, struct apiary_error *err)
+{
+    AP_AUTO(ap_board) board = { 0 };
+    struct ap_result_entry *entries = NULL;
+    if (end->decision == AP_END_CANCELLED) return ap_fail(err, APIARY_CANCELLED, "query %s was cancelled", manifest->id.text);
+    if (end->decision == AP_END_FAILED || end->decision == AP_END_ABANDONED) {
+        ap_fail(err, end->code, "%s", end->message);
+        if (end->hint != NULL && end->hint[0] != '\0') ap_hint(err, "%s", end->hint);
+        return end->code;
+    }
+    if (end->decision != AP_END_DONE) return ap_fail(err, APIARY_INVALID, "query %s writes: it has no rows", manifest->id.text);
+    if (!end->again) return ap_bytes_add_str(out, ap_bytes_view(&end->content), err);
+    AP_TRY(ap_board_look(swarm->store, manifest->id.text, manifest->task_count, &board, err));
+    if (board.done_count != board.task_count) return ap_fail(err, APIARY_NOT_FOUND, "the results of query %s are not there any more", manifest->id.text);
+    AP_TRY(ap_results_read(swarm, manifest->id.text, &board, &entries, err));
+    AP_AUTO_FREE struct ap_partial *partials = ap_calloc(board.task_count, sizeof *partials);
+    bool again = false;
+    enum apiary_code code = partials == NULL ? ap_fail_memory(err, "a query's results") : APIARY_OK;
+    for (size_t i = 0; i < board.task_count && code == APIARY_OK; i++) partials[i] = (struct ap_partial) { i, ap_bytes_view(&entries[i].bytes) };
+    if (code == APIARY_OK)
+        code = swarm->port.merge(swarm->port.context, manifest, partials, board.task_count, cancel, &again, out, err);
+    ap_result_entries_free(entries, board.task_count);
+    return code;
+}

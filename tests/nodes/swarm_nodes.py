@@ -1,0 +1,165 @@
+"""Real nodes on one store, for tests: each a process with bees, scratch and cache of its own, whatever happens to it."""
+
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent / "cli"), str(HERE.parent / "prop")]
+
+from apiary_cli import APIARY, Store  # noqa: E402
+
+SECONDS = 180  # what a query may take with heartbeats of 200 ms, whoever dies; never reached unless something hangs
+JOIN_SECONDS = 60
+LOOKS_MAX = 10
+
+
+class Swarm(Store):
+    """A store and its nodes; `with` ends them and removes it. root: a URI for a store that is not a folder."""
+
+    def __init__(self, root=None, **environment):
+        self.uri, self.more, self.nodes, self.started = root, environment, {}, 0
+
+    def __enter__(self):
+        super().__enter__()
+        self.root = self.uri or self.root
+        return self
+
+    def fill(self, rows):
+        """The frame t of so many rows in six cells."""
+        code, _, err = self.run("sql", "CREATE FRAME t (p INTEGER, x BIGINT) PARTITIONED BY (p); "
+                                f"INSERT INTO t SELECT i % 6, i FROM range({rows}) r(i)", "-q")
+        assert code == 0, err
+
+    def __exit__(self, *error):
+        for node in self.nodes.values():
+            node.end()
+        super().__exit__(*error)
+
+    def environment(self, name="asker"):
+        own = self.folder / name
+        own.mkdir(exist_ok=True)
+        return {**super().environment(), "XDG_RUNTIME_DIR": str(own), "APIARY_SCRATCH_DIR": str(own), "APIARY_CACHE_DIR": str(own / "cache"),
+                "APIARY_FSYNC": "off", "APIARY_HEARTBEAT": "200ms", "APIARY_MEMORY_LIMIT": "1GB", "APIARY_BEES": "1", **self.more}
+
+    def start(self, *before, **environment):
+        """A node, when it has joined. before: words in front of the command; environment: of this node alone."""
+        self.started += 1
+        name = f"n{self.started}"
+        node = Node([*map(str, before), APIARY, "start", "--name", name], {**self.environment(name), **environment}, self.folder)
+        self.nodes[name] = node
+        return node
+
+    def spread(self, text):
+        """A statement that is shared out, begun: its process. finish() waits for it."""
+        return self.begin("sql", text, "--format", "csv", "--set", "distributed=force")
+
+    def begin(self, *words):
+        return subprocess.Popen([APIARY, *words], env=self.environment(), cwd=self.folder,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def answer(self, text, spread=True):
+        """(exit code, standard output, standard error) of a statement, shared out or not."""
+        return self.run("sql", text, "--format", "csv", "--set", f"distributed={'force' if spread else 'off'}")
+
+    def alive(self):
+        code, out, err = self.run("nodes")
+        assert code == 0, err
+        return sum(line.split()[1] == "alive" for line in out.splitlines()[1:])
+
+
+    def announced(self):
+        """Queries that have not ended, or whose end nobody has tidied up after."""
+        names = pathlib.Path(self.root) / "_swarm/queries"
+        if "://" in str(self.root):  # what is in a bucket is seen in a copy of it
+            place, _, options = self.root.partition("?")
+            for _ in range(LOOKS_MAX):  # an announcement may go while it is copied
+                names = self.folder / f"copy-{uuid.uuid4().hex}"
+                code, _, err = self.run("cp", f"{place}/_swarm/queries?{options}", names)
+                if code == 0:
+                    break
+            assert code == 0, err
+        return sorted(path.name for path in names.glob("*") if path.is_file())
+
+    def stop(self):
+        """All leave in good order."""
+        for node in self.nodes.values():
+            node.send(signal.SIGCONT)
+            node.leave()
+
+
+class Node:
+    def __init__(self, words, environment, folder):
+        self.process = subprocess.Popen(words, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.slow = None
+        watchdog = threading.Timer(JOIN_SECONDS, self.process.kill)
+        watchdog.start()
+        first = self.process.stdout.readline()
+        watchdog.cancel()
+        assert "has joined" in first, f"{' '.join(words)}: {first}{self.process.communicate()[1]}"
+
+    def send(self, number):
+        self.process.send_signal(number)
+
+    def leave(self, code=0):
+        """As it is told to; what it said on standard error."""
+        self.send(signal.SIGTERM)
+        said = self.process.communicate(timeout=JOIN_SECONDS)[1]
+        assert self.process.returncode == code, f"a node that was told to leave gave {self.process.returncode}: {said}"
+        return said
+
+    def end(self):
+        if self.slow:
+            self.slow.set()
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+
+    def slow_down(self, times):
+        """From now on it and its chambers run only one of so many moments."""
+        self.slow = threading.Event()
+
+        def beat():
+            while not self.slow.is_set():
+                family = [self.process.pid, *children(self.process.pid)]
+                tell(family, signal.SIGSTOP)
+                self.slow.wait(0.02 * (times - 1))
+                tell(family, signal.SIGCONT)
+                self.slow.wait(0.02)
+        threading.Thread(target=beat, daemon=True).start()
+
+
+def children(pid):
+    try:
+        return [int(word) for word in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def tell(processes, number):
+    for pid in processes:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            pass
+
+
+def finish(process, timeout=SECONDS):
+    """(exit code, standard output, standard error) of what spread() began."""
+    try:
+        out, err = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, err = process.communicate()
+        raise AssertionError(f"hangs: {process.args}\n{out}{err}") from None
+    return process.returncode, out, err
+
+
+def can(*words):
+    """Whether this machine lets us run so."""
+    return shutil.which(words[0]) is not None and subprocess.run([*words, "true"], capture_output=True, check=False).returncode == 0

@@ -1,0 +1,200 @@
+#!/usr/bin/env python3
+"""Statements that write, worked on by three real nodes, while nodes or the one who asked are killed: every row is
+there exactly once, or none is.
+
+AP_ROUNDS says how many kills there are (default 8). With APIARY_TEST_ROOT the store is in a bucket."""
+
+import os
+import random
+import signal
+import time
+
+from swarm_nodes import SECONDS, Swarm, finish  # first: it finds the folders of the others
+
+from apiary_cli import REMOTE, main
+
+ROUNDS = int(os.environ.get("AP_ROUNDS", "8"))
+ROWS = 300_000
+
+
+def rows(swarm, text):
+    code, out, err = swarm.answer(text, spread=False)
+    assert code == 0, f"{text}: {err}"
+    return [line.split(",") for line in out.splitlines()[1:]]
+
+
+def number(swarm, text):
+    return int(rows(swarm, text)[0][0])
+
+
+def write(swarm, text):
+    code, out, err = swarm.run("sql", text, "--set", "distributed=force")
+    assert code == 0, f"{text}: {err}"
+    return out + err
+
+
+def by_swarm(swarm, frame):
+    """How many versions of the frame's log carry a query's transaction."""
+    logs = swarm.folder / "store" / "main" / "main" / frame / "_delta_log"
+    return sum('"txn":{"appId":"apiary:' in path.read_text() for path in logs.glob("*.json"))
+
+
+def kinds(swarm):
+    """What each kind of statement leaves is what one node would have left."""
+    write(swarm, "CREATE FRAME u (p INTEGER, x BIGINT, s VARCHAR, r INTEGER)")
+    said = write(swarm, "INSERT INTO u SELECT p, x, 'v' || x, 0 FROM t WHERE x % 2 = 0")
+    assert f"Inserted {ROWS // 2} rows" in said and "version 1" in said, said
+    assert rows(swarm, "SELECT count(*), count(DISTINCT x), min(s) FROM u") == [[str(ROWS // 2), str(ROWS // 2), "v0"]]
+    write(swarm, "INSERT INTO u BY NAME SELECT 7 AS p, count(*) AS x, 1 AS r FROM t GROUP BY t.p")
+    assert rows(swarm, "SELECT count(*), sum(x), count(s) FROM u WHERE r = 1") == [["6", str(ROWS), "0"]]
+    write(swarm, "CREATE FRAME c PARTITIONED BY (p) AS SELECT p, x * 2 AS y FROM t")
+    assert rows(swarm, "SELECT count(*), sum(y) FROM c") == [[str(ROWS), str(ROWS * (ROWS - 1))]]
+    write(swarm, "CREATE OR REPLACE FRAME c AS SELECT p, x, max(x) OVER (PARTITION BY p) AS m FROM t")
+    assert rows(swarm, "SELECT count(*), count(DISTINCT m) FROM c") == [[str(ROWS), "6"]]
+    write(swarm, "INSERT OVERWRITE c SELECT p, x, x FROM t WHERE x < 10")
+    assert number(swarm, "SELECT count(*) FROM c") == 10
+    said = write(swarm, "INSERT INTO c SELECT p, x, x FROM t WHERE x < 0")
+    assert "Inserted 0 rows" in said and number(swarm, "SELECT count(*) FROM c") == 10, said
+    write(swarm, "CREATE FRAME m PARTITIONED BY (\"p=q\") WITH ('delta.columnMapping.mode' = 'name') AS SELECT p AS \"p=q\", x AS \"a b\" FROM t")
+    write(swarm, "INSERT INTO m SELECT p, x FROM t")
+    assert rows(swarm, "SELECT count(*), count(DISTINCT \"a b\") FROM m WHERE \"p=q\" = 3") == [[str(ROWS // 3), str(ROWS // 6)]]
+    write(swarm, "CREATE FRAME g AS SELECT p, count(*) AS n FROM t GROUP BY p HAVING count(*) > (SELECT min(n) / 2 FROM (SELECT count(*) AS n FROM t GROUP BY p LIMIT 3))")
+    assert rows(swarm, "SELECT count(*), sum(n) FROM g") == [["6", str(ROWS)]]
+    said = write(swarm, "CREATE TEMP FRAME own AS SELECT p, x FROM t; INSERT INTO own SELECT p, x FROM t; SELECT count(*) AS twice FROM own")
+    assert str(2 * ROWS) in said, said
+    write(swarm, "INSERT INTO c SELECT c.p, c.x, c.x FROM c JOIN t ON c.x = t.x")
+    assert number(swarm, "SELECT count(*) FROM c") == 20
+    if not REMOTE:
+        assert by_swarm(swarm, "u") == 2 and by_swarm(swarm, "c") == 4, (by_swarm(swarm, "u"), by_swarm(swarm, "c"))
+
+
+def refused(swarm):
+    """One clear line, nothing written."""
+    before = number(swarm, "SELECT count(*) FROM u")
+    for text, said in [("INSERT INTO u SELECT p, x, 'a', 'b' FROM t", "convert"),
+                       ("INSERT INTO u SELECT p, x FROM t", "columns"),
+                       ("CREATE FRAME t AS SELECT p FROM t", "exists already"),
+                       ("INSERT INTO u SELECT p, x, error('stop'), 1 FROM t", "stop")]:
+        code, _, err = swarm.run("sql", text, "--set", "distributed=force")
+        assert code == 1 and err.startswith("Error (") and said in err, f"{text}: {err}"
+    code, _, err = swarm.run("sql", "CREATE FRAME many PARTITIONED BY (x) AS SELECT x % 100 AS x, p FROM t", "--set", "distributed=force", "--set",
+                             "max_partitions=50")
+    assert code == 1 and "max_partitions is 50" in err, err
+    assert number(swarm, "SELECT count(*) FROM u") == before
+
+
+def conflict(swarm):
+    """What replaces rows that it did not see change is not committed; what only adds is."""
+    write(swarm, "CREATE FRAME w (p INTEGER, x BIGINT)")
+    outcomes = set()
+    for text, must_lose in [("INSERT OVERWRITE w SELECT p, x FROM t", True), ("INSERT INTO w SELECT p, x FROM t", False)]:
+        for n in range(20):
+            if n >= 3 and (not must_lose or ("OVERWRITE", 1) in outcomes):
+                break
+            before = number(swarm, "SELECT count(*) FROM w")
+            asked = swarm.spread(text)
+            while not swarm.announced() and asked.poll() is None:
+                time.sleep(0.005)
+            swarm.sql("INSERT INTO w VALUES (-1, -1)")
+            code, _, err = finish(asked)
+            settled(swarm)
+            there = number(swarm, "SELECT count(*) FROM w")
+            if code != 0:
+                assert must_lose and err.startswith("Error (CONFLICT)") and there == before + 1, f"{text}: {err} {there}"
+            elif must_lose:
+                assert there in (ROWS, ROWS + 1), f"{text}: {there}"
+            else:
+                assert there == before + ROWS + 1, f"{text}: {before} and then {there}"
+            outcomes.add((text.split()[1], code))
+    assert ("OVERWRITE", 1) in outcomes, "no overwrite met another's rows"
+    return sorted(outcomes)
+
+
+def settled(swarm):
+    """Waits until every query that was announced has ended, and what was decided has been done."""
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        if not swarm.announced():
+            return
+        time.sleep(0.2)
+    raise AssertionError(f"queries without an end: {swarm.announced()}")
+
+
+def kill(swarm, seed, whom):
+    """One statement, one kill -9 in its midst. What is acknowledged is there; what is there, is there once."""
+    pick = random.Random(seed)
+    frame = f"k{seed}"
+    creates = pick.random() < 0.4
+    if not creates:
+        write(swarm, f"CREATE FRAME {frame} (p INTEGER, x BIGINT)")
+    text = f"CREATE FRAME {frame} AS SELECT p, x FROM t" if creates else f"INSERT INTO {frame} SELECT p, x FROM t"
+    asked = swarm.spread(text)
+    time.sleep(pick.uniform(0.05, 0.9))
+    if whom == "asker":
+        asked.send_signal(signal.SIGKILL)
+    else:
+        swarm.nodes.pop(pick.choice(sorted(swarm.nodes))).end()
+    code, _, err = finish(asked)
+    settled(swarm)
+    where = f"seed {seed}, {whom} killed: {text}: exit {code}: {err}"
+    looked, out, _ = swarm.answer(f"SELECT count(*), count(DISTINCT x) FROM {frame}", spread=False)
+    there = [int(n) for n in out.splitlines()[1].split(",")] if looked == 0 else [0, 0]
+    assert there in ([0, 0], [ROWS, ROWS]), f"{where}: {there} rows"
+    if code == 0:
+        assert there == [ROWS, ROWS], f"{where}: {there} rows"
+    elif whom == "node":
+        raise AssertionError(where)
+    if whom == "node":
+        swarm.start()
+    print(f"# {whom} killed: {there[0]} rows")
+
+
+def attach(swarm):
+    """One who comes later learns what became of it."""
+    text = "INSERT INTO u SELECT p, x, 'later', 9 FROM t"
+    asked = swarm.spread(text)
+    query = None
+    while query is None and asked.poll() is None:
+        query = next(iter(swarm.announced()), None)
+    asked.kill()
+    asked.communicate()
+    assert query is not None
+    code, out, err = swarm.run("attach", query)
+    assert code == 0 and f"Committed {ROWS} rows" in out + err, err
+    settled(swarm)
+    assert number(swarm, "SELECT count(*) FROM u WHERE r = 9") == ROWS
+
+
+def cases(swarm):
+    def each_kind_of_statement():
+        swarm.fill(ROWS)
+        for _ in range(3):
+            swarm.start()
+        kinds(swarm)
+
+    def what_cannot_be_written_is_one_clear_line():
+        refused(swarm)
+
+    def two_writers_of_one_frame():
+        print(f"# {conflict(swarm)}")
+
+    def it_outlives_who_asked_and_tells_who_comes_later():
+        attach(swarm)
+
+    def a_round(seed):
+        def run():
+            kill(swarm, seed, "asker" if seed % 2 else "node")
+        run.__name__ = f"round {seed}"
+        return run
+
+    def all_leave_in_good_order():
+        swarm.stop()
+
+    return [each_kind_of_statement, what_cannot_be_written_is_one_clear_line, two_writers_of_one_frame,
+            it_outlives_who_asked_and_tells_who_comes_later,
+            *(a_round(seed) for seed in range(ROUNDS)), all_leave_in_good_order]
+
+
+if __name__ == "__main__":
+    with Swarm() as there:
+        main(cases(there))

@@ -1,0 +1,273 @@
+#!/usr/bin/env python3
+"""sql(): parameters, tables of the caller, errors, several statements."""
+
+if __name__ == "__main__":
+    import harness
+
+    harness.main(__file__)
+
+import datetime
+import decimal
+import random
+import uuid
+
+import pytest
+
+import apiary
+
+UTC = datetime.timezone.utc
+
+
+def test_rows(shared):
+    assert shared.sql("SELECT 42 AS answer, 'x' AS word").fetchall() == [(42, "x")]
+
+
+@pytest.mark.parametrize(
+    "value, back",
+    [
+        (None, None),
+        (True, True),
+        (7, 7),
+        (-(2**63), -(2**63)),
+        (2**63, 2**63),
+        (2**64 - 1, 2**64 - 1),
+        (1.5, 1.5),
+        (float("inf"), float("inf")),
+        ("text", "text"),
+        ("it's \u00e4 \U0001f41d", "it's \u00e4 \U0001f41d"),
+        ("", ""),
+        (b"\x00\xff", b"\x00\xff"),
+        (datetime.date(2024, 2, 29), datetime.date(2024, 2, 29)),
+        (datetime.date(1, 1, 1), datetime.date(1, 1, 1)),
+        (datetime.datetime(2024, 1, 2, 3, 4, 5, 678901), datetime.datetime(2024, 1, 2, 3, 4, 5, 678901)),
+        (datetime.datetime(1900, 1, 1), datetime.datetime(1900, 1, 1)),
+        (datetime.datetime(2024, 1, 2, tzinfo=UTC), datetime.datetime(2024, 1, 2, tzinfo=UTC)),
+        (datetime.time(1, 2, 3, 4), datetime.time(1, 2, 3, 4)),
+        (decimal.Decimal("12.50"), decimal.Decimal("12.50")),
+        ([1, 2, None], [1, 2, None]),
+        (uuid.UUID(int=5), str(uuid.UUID(int=5))),
+    ],
+    ids=repr,
+)
+def test_parameters_come_back(shared, value, back):
+    assert shared.sql("SELECT ?", [value]).scalar() == back
+    assert shared.sql("SELECT $v", {"v": value}).scalar() == back
+
+
+def test_numpy_scalars_are_parameters(shared):
+    numpy = pytest.importorskip("numpy")
+    assert shared.sql("SELECT ?, ?, ?", [numpy.int32(5), numpy.float64(0.5), numpy.bool_(True)]).fetchall() == [(5, 0.5, True)]
+
+
+def test_numbered_parameters(shared):
+    assert shared.sql("SELECT $2, $1", ["a", "b"]).fetchall() == [("b", "a")]
+
+
+@pytest.mark.parametrize("params", ["text", 5, [object()], {"a": object()}, [decimal.Decimal("NaN")]], ids=repr)
+def test_wrong_parameters(shared, params):
+    with pytest.raises((apiary.Error, TypeError)):
+        shared.sql("SELECT 1", params)
+
+
+def test_parameters_leave_cells_out(db):
+    db.sql("CREATE FRAME f PARTITIONED BY (p) AS SELECT range AS i, range // 10 AS p FROM range(40)")
+    for condition, params in [("p = $1", [2]), ("i BETWEEN ? AND ?", [11, 12]), ("p = $x::BIGINT", {"x": "2"}), ("i IN (?, ?)", [25, decimal.Decimal("26")])]:
+        text = "\n".join(row[0] for row in db.sql(f"EXPLAIN SELECT * FROM f WHERE {condition}", params))
+        assert "reads 1 of 4 cells" in text, (condition, text)
+
+
+def test_parameters_leave_no_rows_out(db):
+    """The same answers where no cell can be left out."""
+    columns = {
+        "a BIGINT": [-3, 2, 7], "b DOUBLE": ["-1.5", 2, 1e30, "nan"], "c FLOAT": [0.1, 2, 16777217], "d DECIMAL(9,2)": [-1.5, 2, 7.25],
+        "e TEXT": ["", "2", "7", "x", "2024-02-29"], "g DATE": ["2024-02-29", "1969-12-31"], "h TIMESTAMP": ["2024-02-29 12:00:00", "1969-12-31"],
+        "t TIMESTAMPTZ": ["2024-02-29 12:00:00+00", "1969-12-31 00:00:00+00"], "o BOOLEAN": ["true", "false"],
+    }
+    moment = datetime.datetime(2024, 2, 29, 12)
+    values = [2, -3, 2**63, 2.0, 0.1, float("nan"), decimal.Decimal("2.00"), decimal.Decimal("-1.5"), "2", "", "2024-02-29", moment.date(), moment, moment.replace(tzinfo=UTC), True, None]
+    db.sql(f"CREATE FRAME f ({', '.join(columns)})")
+    for row in range(5):
+        db.sql("INSERT INTO f VALUES (" + ", ".join(f"'{kind[row]}'" if row < len(kind) else "NULL" for kind in columns.values()) + ")")
+    every = [(column.split()[0], value, test) for column in columns for value in values for test in ("= $1", "> $1", "IN ($1, $1)")]
+    asked = 0
+    for name, value, test in random.Random(3).sample(every, 60):
+        answers = []
+        for source in ("f", "(SELECT * FROM f LIMIT 1000000)"):
+            try:
+                answers.append(db.sql(f"SELECT count(*) FROM {source} WHERE {name} {test}", [value]).scalar())
+            except apiary.SQLError as error:
+                answers.append(type(error))
+        assert answers[0] == answers[1], (name, test, value)
+        asked += isinstance(answers[0], int)
+    assert asked > 20
+
+
+def test_merge_schema(db):
+    db.sql("CREATE FRAME f (i BIGINT NOT NULL, p TEXT) PARTITIONED BY (p)")
+    frame = db["main.main.f"]
+    frame.append({"i": [1], "p": ["a"]})
+    more = {"i": [2], "p": ["b"], "x": [1.5], "s": [{"a": 1}]}
+    with pytest.raises(apiary.SchemaError, match='no column "x"'):
+        frame.append(more)
+    with pytest.warns(apiary.ApiaryWarning, match='column "[xs]" was added'):
+        assert frame.append(more, merge_schema=True)["version"] == 2
+    frame.append({"i": [3], "p": ["b"]})
+    wrong = {"i": ["x"], "p": ["c"], "y": [1]}  # nothing of it is taken, not even y
+    with pytest.raises(apiary.SchemaError, match='"i"'):
+        frame.append(wrong, merge_schema=True)
+    assert db.sql("SELECT * FROM f ORDER BY i").fetchall() == [(1, "a", None, None), (2, "b", 1.5, {"a": 1}), (3, "b", None, None)]
+
+
+def test_too_few_parameters(shared):
+    with pytest.raises(apiary.Error):
+        shared.sql("SELECT ?, ?", [1])
+
+
+def test_statement_must_be_text(shared):
+    with pytest.raises(apiary.UsageError):
+        shared.sql(b"SELECT 1")
+
+
+def test_wrong_statement(shared):
+    with pytest.raises(apiary.SQLError) as caught:
+        shared.sql("SELEC 1")
+    assert caught.value.code == "SQL"
+    assert isinstance(caught.value, RuntimeError)
+
+
+def test_unknown_frame_is_named(shared):
+    with pytest.raises(apiary.NotFoundError, match="no_such_thing") as caught:
+        shared.sql("SELECT * FROM no_such_thing")
+    assert caught.value.code == "NOT_FOUND"
+
+
+def test_several_statements(db):
+    assert db.sql("CREATE FRAME t AS SELECT 1 AS a; INSERT INTO t VALUES (2); SELECT sum(a) FROM t").scalar() == 3
+
+
+def test_stops_at_the_first_error(db):
+    with pytest.raises(apiary.NotFoundError, match="statement 2"):
+        db.sql("CREATE FRAME t AS SELECT 1 AS a; SELECT * FROM nowhere; CREATE FRAME u AS SELECT 1 AS a")
+    assert db.list_frames("main", "main") == ["t"]
+
+
+def test_statement_without_rows(db):
+    result = db.sql("CREATE FRAME t (a INTEGER)")
+    assert result.columns == []
+    assert len(result) == 0
+    assert "t" in result.message
+    assert repr(result) == result.message
+    with pytest.raises(apiary.UsageError, match="no rows"):
+        result.fetchall()
+    with pytest.raises(apiary.UsageError, match="no rows"):
+        _ = result.schema
+
+
+def test_rows_changed(db):
+    db.sql("CREATE FRAME t (a INTEGER)")
+    assert db.sql("INSERT INTO t VALUES (1), (2)").rows_changed == 2
+
+
+# ---- tables of the caller ----
+
+
+def test_finds_local_variables(shared):
+    pyarrow = pytest.importorskip("pyarrow")
+    polars = pytest.importorskip("polars")
+    pandas = pytest.importorskip("pandas")
+    arrow_table = pyarrow.table({"a": [1, 2, 3]})
+    polars_frame = polars.DataFrame({"a": [1, 2, 3]})
+    polars_lazy = polars.LazyFrame({"a": [1, 2, 3]})
+    pandas_frame = pandas.DataFrame({"a": [1, 2, 3]})
+    batch = pyarrow.record_batch({"a": [1, 2, 3]})
+    result = shared.sql("SELECT unnest([1, 2, 3]) AS a")
+    used = [arrow_table, polars_frame, polars_lazy, pandas_frame, batch, result]
+    assert len(used) == 6
+    for name in ("arrow_table", "polars_frame", "polars_lazy", "pandas_frame", "batch", "result"):
+        assert shared.sql(f"SELECT sum(a) FROM {name}").scalar() == 6, name
+    assert shared.sql("SELECT count(*) FROM arrow_table JOIN polars_frame USING (a)").scalar() == 3
+
+
+def test_finds_them_in_any_case_and_as_globals(shared):
+    pyarrow = pytest.importorskip("pyarrow")
+    MyTable = pyarrow.table({"a": [1]})
+    assert MyTable is not None
+    assert shared.sql("SELECT a FROM mytable").scalar() == 1
+    globals()["table_of_the_module"] = pyarrow.table({"a": [2]})
+    assert shared.sql("SELECT a FROM table_of_the_module").scalar() == 2
+
+
+def test_search_can_be_turned_off(shared, tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    local = pyarrow.table({"a": [1]})
+    with pytest.raises(apiary.NotFoundError):
+        shared.sql("SELECT * FROM local", replacement_scan=False)
+    with apiary.open("memory://", replacement_scan=False, bees=1, memory_limit="512MB") as strict:
+        with pytest.raises(apiary.NotFoundError):
+            strict.sql("SELECT * FROM local")
+        assert strict.sql("SELECT * FROM local", replacement_scan=True).scalar() == 1
+    assert local is not None
+
+
+def test_frames_come_before_variables(db):
+    pyarrow = pytest.importorskip("pyarrow")
+    db.sql("CREATE FRAME t AS SELECT 'frame' AS a")
+    t = pyarrow.table({"a": ["variable"]})
+    assert db.sql("SELECT a FROM t").scalar() == "frame"
+    assert db.sql("SELECT a FROM t", tables={"t": t}).scalar() == "variable"
+
+
+def test_what_is_no_table_is_not_found(shared):
+    number = 5
+    rows = [{"a": 1}]
+    assert number + len(rows) == 6
+    for name in ("number", "rows"):
+        with pytest.raises(apiary.NotFoundError):
+            shared.sql(f"SELECT * FROM {name}")
+
+
+def test_variables_into_a_frame(db):
+    pyarrow = pytest.importorskip("pyarrow")
+    source = pyarrow.table({"a": [1, 2]})
+    assert source is not None
+    db.sql("CREATE FRAME t AS SELECT * FROM source")
+    db.sql("INSERT INTO t SELECT a + 10 FROM source")
+    assert sorted(db.sql("SELECT a FROM t")) == [(1,), (2,), (11,), (12,)]
+
+
+def test_tables_by_name(shared):
+    assert shared.sql("SELECT sum(n) FROM numbers", tables={"numbers": [{"n": 1}, {"n": 2}]}).scalar() == 3
+    assert shared.sql("SELECT sum(n) FROM numbers", tables={"numbers": {"n": [1, 2, 3]}}).scalar() == 6
+
+
+# ---- state ----
+
+
+def test_each_thread_has_a_session(db):
+    import threading
+
+    db.sql("CREATE HIVE other; CREATE BOX other.b; USE other.b; CREATE FRAME f AS SELECT 1 AS a")
+    assert db.sql("SELECT a FROM f").scalar() == 1
+    seen = []
+
+    def ask():
+        try:
+            seen.append(db.sql("SELECT a FROM f").scalar())
+        except apiary.NotFoundError as error:
+            seen.append(error.code)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    assert seen == ["NOT_FOUND"]
+
+
+def test_sessions_of_their_own(db):
+    with db.session() as session:
+        session.sql("CREATE TEMP VIEW v AS SELECT 5 AS a")
+        assert session.sql("SELECT a FROM v").scalar() == 5
+        with pytest.raises(apiary.NotFoundError):
+            db.sql("SELECT a FROM v")
+    with pytest.raises(apiary.UsageError, match="closed"):
+        session.sql("SELECT 1")
+

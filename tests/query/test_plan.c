@@ -1,0 +1,173 @@
+/* Plans as JSON: what is written is read, and what is out of form is refused by name. */
+#include "apiary_test.h"
+
+#include "core/alloc.h"
+#include "core/json.h"
+#include "query/plan.h"
+
+static const char whole[] =
+    "{\"format\":1,\"setup\":[\"CREATE SCHEMA IF NOT EXISTS memory.main\"],\"use\":\"USE memory.main\","
+    "\"settings\":{\"TimeZone\":\"UTC\"},\"values\":[],\"frames\":[{\"hive\":\"main\",\"box\":\"main\",\"frame\":\"f\","
+    "\"id\":\"0123456789abcdef0123456789abcdef\",\"version\":7,\"view\":\"\\\"memory\\\".\\\"main\\\".\\\"f\\\"\",\"bytes\":30,"
+    "\"cells\":[\"a.parquet\",\"b.parquet\",\"c.parquet\"]}],\"stages\":[{\"kind\":\"whole\",\"merge\":\"SELECT 1\","
+    "\"mergeFrames\":[0],\"mergeStages\":[],\"columns\":[{\"name\":\"a\",\"type\":\"INTEGER\"}],\"resultView\":\"CREATE TEMP VIEW x AS "
+    "SELECT 1\"},{\"kind\":\"aggregate\",\"fragment\":\"SELECT 2\",\"shardFrame\":0,\"tasks\":[[0,2,20],[2,1,10]],"
+    "\"fragmentFrames\":[],\"fragmentStages\":[0],\"mergedView\":\"CREATE TEMP VIEW apiary_merged AS SELECT 3\",\"merge\":\"SELECT 4\","
+    "\"mergeFrames\":[],\"mergeStages\":[],\"columns\":[]}],\"replayable\":true}";
+
+static void reads_and_writes(void **state)
+{
+    struct apiary_error err = { 0 };
+    struct ap_plan *plan = NULL;
+    AP_AUTO(ap_bytes) text = { 0 };
+    (void)state;
+    assert_ok(ap_plan_read(ap_str_from(whole), &plan, &err));
+    assert_int_equal(plan->stage_count, 2);
+    assert_int_equal(plan->frames[0].version, 7);
+    assert_string_equal(plan->frames[0].cells[2], "c.parquet");
+    assert_int_equal(plan->stages[0].kind, AP_CUT_WHOLE);
+    assert_null(plan->stages[0].fragment_sql);
+    assert_int_equal(plan->stages[1].kind, AP_CUT_AGGREGATE);
+    assert_int_equal(plan->stages[1].task_count, 2);
+    assert_int_equal(plan->stages[1].tasks[1].first, 2);
+    assert_int_equal(plan->stages[1].fragment_stages.items[0], 0);
+    assert_true(plan->replayable);
+    assert_ok(ap_plan_write(plan, &text, &err));
+    assert_string_equal(ap_bytes_text(&text), whole);
+    ap_plan_free(plan);
+}
+
+/* Where rows go, put before the closing brace of the plan above. */
+static const char into[] =
+    ",\"write\":{\"hive\":\"main\",\"box\":\"main\",\"frame\":\"g\",\"id\":\"0123456789abcdef0123456789abcdef\",\"base\":3,"
+    "\"schema\":\"{}\",\"description\":\"d\",\"partitionBy\":[\"a\"],\"properties\":[\"k\",\"v\"],\"operation\":\"WRITE\","
+    "\"replaceAll\":true,\"readsTarget\":false,\"inTasks\":true,\"sort\":true,\"head\":\"SELECT * FROM (\",\"tail\":\") AS r\","
+    "\"cellBytes\":5,\"partitionsMax\":10}}";
+
+static void a_plan_that_writes(void **state)
+{
+    struct apiary_error err = { 0 };
+    struct ap_plan *plan = NULL;
+    AP_AUTO(ap_bytes) text = { 0 };
+    AP_AUTO(ap_bytes) again = { 0 };
+    (void)state;
+    assert_ok(ap_bytes_add(&text, whole, sizeof whole - 2, &err));
+    assert_ok(ap_bytes_add_text(&text, into, &err));
+    assert_ok(ap_plan_read(ap_bytes_view(&text), &plan, &err));
+    assert_string_equal(plan->write->name.frame, "g");
+    assert_int_equal(plan->write->base, 3);
+    assert_null(plan->write->location);
+    assert_int_equal(plan->write->property_count, 1);
+    assert_true(plan->write->in_tasks && plan->write->replace_all && plan->write->sort && !plan->write->reads_target);
+    assert_ok(ap_plan_write(plan, &again, &err));
+    assert_string_equal(ap_bytes_text(&again), ap_bytes_text(&text));
+    ap_plan_free(plan);
+}
+
+struct refusal {
+    const char *label, *from, *to, *said;
+    enum apiary_code code;
+};
+
+/* A change of `base` by text, and what must be said of it. */
+static void refuse(const char *base, const struct refusal *cases, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct apiary_error err = { 0 };
+        struct ap_plan *plan = NULL;
+        AP_AUTO(ap_bytes) text = { 0 };
+        const char *at = strstr(base, cases[i].from);
+        assert_true_in(cases[i].label, at != NULL);
+        assert_ok(ap_bytes_add(&text, base, (size_t)(at - base), &err));
+        assert_ok(ap_bytes_add_text(&text, cases[i].to, &err));
+        assert_ok(ap_bytes_add_text(&text, at + strlen(cases[i].from), &err));
+        assert_code_in(
+            cases[i].label, ap_plan_read(ap_bytes_view(&text), &plan, &err), cases[i].code);
+        assert_true_in(cases[i].label, plan == NULL);
+        if (strstr(err.message, cases[i].said) == NULL)
+            fail_msg("%s: \"%s\" does not say %s", cases[i].label, err.message, cases[i].said);
+    }
+}
+
+static void refuses_to_write_what_is_out_of_form(void **state)
+{
+    static const struct refusal cases[] = {
+        { "neither there nor to be made", "\"id\":\"0123456789abcdef0123456789abcdef\",\"base\":3,", "", "location", APIARY_CORRUPT },
+        { "a frame's name", "\"frame\":\"g\"", "\"frame\":\"../g\"", "../g", APIARY_INVALID },
+        { "half a property", "[\"k\",\"v\"]", "[\"k\"]", "properties", APIARY_CORRUPT },
+        { "no word of who writes", "\"inTasks\":true,", "", "inTasks", APIARY_CORRUPT },
+        { "tasks write and the merge reads", "\"mergeFrames\":[],\"mergeStages\":[],\"columns\":[]}", "\"mergeFrames\":[0],\"mergeStages\":[],\"columns\":[]}",
+            "its merge reads", APIARY_CORRUPT },
+        { "version below zero", "\"base\":3", "\"base\":-3", "base", APIARY_CORRUPT },
+        { "NUL in SQL", "SELECT * FROM (", "SELECT \\u0000", "head", APIARY_CORRUPT },
+    };
+    AP_AUTO(ap_bytes) text = { 0 };
+    (void)state;
+    struct apiary_error err = { 0 };
+    assert_ok(ap_bytes_add(&text, whole, sizeof whole - 2, &err));
+    assert_ok(ap_bytes_add_text(&text, into, &err));
+    refuse(ap_bytes_text(&text), cases, AP_COUNT(cases));
+}
+
+static void refuses_what_is_out_of_form(void **state)
+{
+    static const struct refusal cases[] = {
+        { "newer format", "\"format\":1", "\"format\":2", "format 2", APIARY_UNSUPPORTED },
+        { "no stages", "\"stages\":[{", "\"stages\":[],\"x\":[{", "no stages", APIARY_CORRUPT },
+        { "name with a slash", "\"frame\":\"f\"", "\"frame\":\"a/b\"", "a/b", APIARY_INVALID },
+        { "id", "0123456789abcdef0", "0123456789ABCDEF0", "id", APIARY_CORRUPT },
+        { "negative version", "\"version\":7", "\"version\":-7", "version", APIARY_CORRUPT },
+        { "unknown kind", "\"aggregate\"", "\"agregate\"", "kind", APIARY_CORRUPT },
+        { "tasks leave a cell out", "[[0,2,20],[2,1,10]]", "[[0,2,20]]", "tasks", APIARY_CORRUPT },
+        { "tasks share a cell", "[2,1,10]", "[1,2,10]", "tasks", APIARY_CORRUPT },
+        { "a task beyond the cells", "[2,1,10]", "[2,2,10]", "tasks", APIARY_CORRUPT },
+        { "a task without cells", "[2,1,10]", "[2,0,10],[2,1,10]", "tasks", APIARY_CORRUPT },
+        { "no task", "[[0,2,20],[2,1,10]]", "[]", "no tasks", APIARY_CORRUPT },
+        { "frame out of range", "\"shardFrame\":0", "\"shardFrame\":1", "shardFrame",
+            APIARY_CORRUPT },
+        { "a stage reads itself", "\"fragmentStages\":[0]", "\"fragmentStages\":[1]",
+            "fragmentStages", APIARY_CORRUPT },
+        { "indices that fall", "\"mergeFrames\":[0]", "\"mergeFrames\":[0,0]", "mergeFrames",
+            APIARY_LIMIT },
+        { "no result view", ",\"resultView\":\"CREATE TEMP VIEW x AS SELECT 1\"", "", "resultView",
+            APIARY_CORRUPT },
+        { "NUL in SQL", "SELECT 2", "SELECT \\u0000", "fragment", APIARY_CORRUPT },
+        { "settings no object", "{\"TimeZone\":\"UTC\"}", "[]", "settings", APIARY_CORRUPT },
+        { "replayable", "\"replayable\":true", "\"replayable\":1", "replayable", APIARY_CORRUPT },
+    };
+    (void)state;
+    refuse(whole, cases, AP_COUNT(cases));
+}
+
+static void no_memory(void **state)
+{
+    (void)state;
+    for (long n = 1; n < 10000; n++) {
+        struct apiary_error err = { 0 };
+        struct ap_plan *plan = NULL;
+        ap_alloc_fail_after(n);
+        enum apiary_code code = ap_plan_read(ap_str_from(whole), &plan, &err);
+        bool failed = ap_alloc_fail_left() == 0;
+        ap_alloc_fail_after(0);
+        if (code == APIARY_OK) {
+            ap_plan_free(plan);
+            if (!failed) return;
+        } else {
+            assert_null(plan);
+            assert_int_equal(code, APIARY_MEMORY);
+        }
+    }
+    fail_msg("no end of allocations");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_and_writes),
+        cmocka_unit_test(refuses_what_is_out_of_form),
+        cmocka_unit_test(a_plan_that_writes),
+        cmocka_unit_test(refuses_to_write_what_is_out_of_form),
+        cmocka_unit_test(no_memory),
+    };
+    return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
+}
