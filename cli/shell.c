@@ -81,6 +81,23 @@ static char *read_line(const char *text, bool *given_up)
     return line;
 }
 
+/* A Ctrl-D typed before the line editor has the terminal, while a query runs say, reaches it as a NUL, which it would take
+ * for "quote the next key". It means what it means at the prompt. */
+static int early_end(int count, int key)
+{
+    (void)count;
+    (void)key;
+    if (rl_end == 0) rl_done = 1;
+    return 0;
+}
+
+/* The line editor binds the terminal's special keys anew for every line, those the terminal lacks, which are NUL, too. */
+static int bind_early_end(void)
+{
+    char command[] = "bind ^@ early-end"; /* it is written to */
+    return rl_parse_and_bind(command);
+}
+
 static void loop(struct client *client)
 {
     struct text sql = { 0 };
@@ -127,6 +144,8 @@ int command_shell(const struct arguments *arguments)
     }
     history_file(history, sizeof history);
     rl_initialize();
+    rl_add_defun("early-end", early_end, '\0');
+    rl_pre_input_hook = bind_early_end;
     using_history();
     stifle_history(HISTORY_LINES);
     if (history[0] != '\0') read_history(history);
