@@ -143,6 +143,7 @@ static enum apiary_code open_parts(struct apiary *handle, const char *storage, c
     if (world->lock == NULL || handle->node_lock == NULL) return ap_fail_memory(err, "a handle");
     AP_TRY(ap_store_open(handle->env, ap_bytes_text(&uri), &options, &world->store, err));
     AP_TRY(open_cache(handle, err));
+    AP_TRY(ap_cell_names_new(handle->env, &world->cell_names, err));
     struct ap_prices prices; /* a setting that is wrong is told now */
     AP_TRY(ap_prices_choose(&prices, world->store->uri, ap_config_text(&handle->config, AP_CONFIG_storage_prices), err));
     AP_TRY(ap_secret_open(handle, err));
@@ -178,6 +179,7 @@ void apiary_close(struct apiary *handle)
     }
     if (world->pool != NULL) ap_pool_close(world->pool);
     ap_cache_close(world->cache); /* its workers read from stores of frames */
+    ap_cell_names_free(world->cell_names);
     ap_frames_free(world->frames);
     if (world->catalog != NULL) ap_catalog_close(world->catalog);
     ap_store_close(world->store);

@@ -176,7 +176,7 @@ enum apiary_code bee_instance_keep(struct bee_instance *instance, struct apiary_
 {
     AP_AUTO(ap_bytes) sql = { 0 };
     AP_TRY(ap_bytes_add_text(&sql,
-        "SET enable_external_file_cache=false; SET allowed_configs=['enable_progress_bar', "
+        "SET enable_external_file_cache=false; SET parquet_metadata_cache=true; SET allowed_configs=['enable_progress_bar', "
         "'enable_progress_bar_print', 'progress_bar_time', 'streaming_buffer_size']; SET GLOBAL "
         "TimeZone=",
         err));

@@ -46,6 +46,7 @@ struct job {
     enum mode mode;
     bool shared, kept;
     bool in_transaction; /* the set-up of a kept one */
+    bool attaches;       /* the set-up attached a database */
     struct bee_measures measures;
     struct ap_bytes settings; /* as SET statements */
     struct bee_instance *instance;
@@ -218,6 +219,7 @@ static void drop_kept(struct bee_hive *hive)
 {
     bee_stable_retire(hive->stable, hive->kept.instance);
     ap_bytes_done(&hive->kept.settings);
+    bee_standing_done(&hive->kept.standing);
     memset(&hive->kept, 0, sizeof hive->kept);
 }
 
@@ -299,15 +301,24 @@ static enum apiary_code begin(struct job *job)
     return bee_fail_engine(&job->why, ap_bytes_text(&text));
 }
 
+/* What other jobs left standing would be seen by a job that does not want it. */
+static enum apiary_code let_stand(struct job *job)
+{
+    return bee_standing_set(&job->hive->kept.standing, job->connection,
+        ap_json_member(job->document, "standing"), &job->why);
+}
+
 static enum apiary_code run_setup(struct job *job)
 {
     yyjson_val *array = ap_json_member(job->document, "setup");
-    if (array == NULL || job->shared) return APIARY_OK;
+    if (job->shared) return APIARY_OK;
+    if (job->kept) AP_TRY(let_stand(job));
+    if (array == NULL) return APIARY_OK;
     if (!yyjson_is_arr(array) || yyjson_arr_size(array) > SETUP_MAX)
         return bee_fail(
             &job->why, "invalid_input", APIARY_INVALID, "the set-up is no list or too long");
     if (job->kept && yyjson_arr_size(array) > 0) AP_TRY(begin(job));
-    int64_t index = 0;
+    int64_t index = job->kept ? (int64_t)job->hive->kept.standing.make.count : 0;
     yyjson_arr_iter iter = yyjson_arr_iter_with(array);
     for (yyjson_val *sql = yyjson_arr_iter_next(&iter); sql;
          sql = yyjson_arr_iter_next(&iter), index++) {
@@ -316,6 +327,7 @@ static enum apiary_code run_setup(struct job *job)
         if (!yyjson_is_str(sql))
             return bee_fail(
                 &job->why, "invalid_input", APIARY_INVALID, "a set-up statement is no text");
+        job->attaches |= strncmp(yyjson_get_str(sql), "ATTACH ", 7) == 0;
         if (bee_instance_query(job->connection, yyjson_get_str(sql), &text)) continue;
         enum apiary_code code = bee_fail_engine(&job->why, ap_bytes_text(&text));
         job->why.setup = index;
@@ -490,6 +502,15 @@ static void end_statement(struct job *job)
     if (job->statement) duckdb_destroy_prepare(&job->statement);
 }
 
+/* Detaches what the job attached, and with it what stands: the engine does not tell them apart. */
+static bool detach(struct bee_hive *hive)
+{
+    struct bee_failure ignored;
+    bee_failure_init(&ignored);
+    return bee_standing_set(&hive->kept.standing, hive->kept.instance->connection, NULL, &ignored) == APIARY_OK
+        && bee_instance_detach(hive->kept.instance);
+}
+
 /* What the job made in the kept instance is taken back, its connection closed. false: it is not to be
  * used again, since something may be left, or memory that only closing it gives back. */
 static bool clear_kept(struct job *job)
@@ -502,7 +523,7 @@ static bool clear_kept(struct job *job)
     uint64_t growth = hive->kept.instance->work.memory_bytes / KEPT_GROWTH_PART;
     if (growth < KEPT_GROWTH_MIN) growth = KEPT_GROWTH_MIN;
     if (resident == 0 || resident > hive->resident_bytes + growth) return false;
-    return clear && (!job->in_transaction || bee_instance_detach(hive->kept.instance));
+    return clear && (!job->attaches || detach(hive));
 }
 
 /* Frees the rest, which nobody waits for: closing an instance takes up to 20 ms, on a thread of its own.
@@ -566,6 +587,9 @@ enum apiary_code bee_job_run(
         bee_inputs_failure(job.inputs, &job.why);
         if (bee_control_cancelled(hive->control))
             (void)bee_fail(&job.why, "cancelled", APIARY_CANCELLED, "cancelled");
+        else if (code == APIARY_CANCELLED) /* a thread that fails stops the others, who may tell of that first */
+            (void)bee_fail(&job.why, "interrupt", APIARY_SQL,
+                "the statement failed, and the engine lost the reason: run it again to see it");
     }
     end_statement(&job);
     bool failed = code != APIARY_OK;

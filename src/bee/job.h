@@ -4,6 +4,7 @@
 
 #include "bee/control.h"
 #include "bee/stable.h"
+#include "bee/standing.h"
 
 struct bee_hive { /* what all jobs of this process share */
     struct bee_control *control;
@@ -12,6 +13,7 @@ struct bee_hive { /* what all jobs of this process share */
     struct {
         struct bee_instance *instance; /* serves "kept" jobs of one measure and these settings */
         struct ap_bytes settings;
+        struct bee_standing standing;
         int jobs; /* it has served */
     } kept;
     uint64_t resident_bytes; /* the least of this process when a kept one was opened */

@@ -54,6 +54,7 @@ void ap_cell_set_free(struct ap_cell_set *set)
         if (set->files[i].fd >= 0) close(set->files[i].fd);
     }
     for (size_t i = 0; i < set->output_count; i++) ap_output_done(&set->outputs[i]);
+    ap_map_done(&set->places);
     ap_free(set->cells);
     ap_free(set->files);
     ap_free(set->outputs);
@@ -150,8 +151,46 @@ struct ap_virtual ap_virtual_parse(const char *path)
 
 /* ---- grants ---- */
 
+void ap_cell_set_name(struct ap_cell_set *set, struct ap_cell_names *names)
+{
+    set->names = names;
+}
+
+/* The place of the cell that a name's number stands for; SIZE_MAX: of none. */
+static size_t place_of(const struct ap_cell_set *set, size_t number)
+{
+    char text[24];
+    uint64_t place = 0;
+    if (set->names == NULL) return number < set->cell_count ? number : SIZE_MAX;
+    snprintf(text, sizeof text, "%zu", number);
+    bool found = ap_map_get(&set->places, ap_str_from(text), &place) && place < set->cell_count;
+    return found ? (size_t)place : SIZE_MAX;
+}
+
+/* The number for the grant that comes next. A cell that is read in several scans has one for each: they
+ * are read ahead of apart. */
+static enum apiary_code number_locked(struct ap_cell_set *set, const struct ap_cell_grant *grant,
+    int64_t modified_ms, size_t *number, struct apiary_error *err)
+{
+    *number = set->cell_count;
+    if (set->names == NULL) return APIARY_OK;
+    uint64_t known = 0;
+    AP_AUTO(ap_bytes) identity = { 0 };
+    AP_TRY(ap_bytes_printf(&identity, err, "%s\n%s\n%llu\n%lld\n%s", grant->store->uri, grant->key,
+        (unsigned long long)grant->size, (long long)modified_ms, grant->tail));
+    do {
+        AP_TRY(ap_cell_names_number(set->names, ap_bytes_view(&identity), &known, err));
+        AP_TRY(ap_bytes_add_text(&identity, "\nagain", err));
+    } while (place_of(set, (size_t)known) != SIZE_MAX);
+    char text[24];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)known);
+    *number = (size_t)known;
+    return ap_map_put(&set->places, ap_str_from(text), set->cell_count, err);
+}
+
 enum apiary_code ap_cell_set_add(struct ap_cell_set *set, struct ap_store *store, const char *key,
-    uint64_t size_bytes, const char *tail, size_t *number, struct apiary_error *err)
+    uint64_t size_bytes, int64_t modified_ms, const char *tail, size_t *number,
+    struct apiary_error *err)
 {
     AP_TRY(ap_store_key_check(key, err));
     if (!ap_virtual_rest_fine(tail))
@@ -166,13 +205,11 @@ enum apiary_code ap_cell_set_add(struct ap_cell_set *set, struct ap_store *store
     if (code == APIARY_OK && set->cell_count >= AP_CELLS_MAX)
         code = ap_fail(err, APIARY_LIMIT, "a statement reads at most %d cells", AP_CELLS_MAX);
     if (code == APIARY_OK) code = AP_GROW(set->cells, set->cell_capacity, set->cell_count + 1, err);
+    if (code == APIARY_OK) code = number_locked(set, &grant, modified_ms, number, err);
     if (code == APIARY_OK && ap_cell_pages(set, store, size_bytes, tail))
         code = ap_cell_page_locked(set, store, key, size_bytes, NULL, &grant.paged, &grant.scan,
             &grant.index, err);
-    if (code == APIARY_OK) {
-        *number = set->cell_count;
-        set->cells[set->cell_count++] = grant;
-    }
+    if (code == APIARY_OK) set->cells[set->cell_count++] = grant;
     ap_unlock(set->env, set->lock);
     if (code != APIARY_OK) {
         ap_free(grant.key);
@@ -441,12 +478,13 @@ static int open_cell_locked(struct ap_cell_set *set, const struct ap_virtual *na
 {
     struct apiary_error err = { 0 };
     if (name->number == AP_CANARY_NUMBER) return ap_canary_open(set, fd, size, paging);
-    if (name->number >= set->cell_count) return ENOENT;
-    struct ap_cell_grant *cell = &set->cells[name->number];
+    size_t place = place_of(set, name->number);
+    if (place == SIZE_MAX) return ENOENT;
+    struct ap_cell_grant *cell = &set->cells[place];
     if (strcmp(cell->tail, name->rest) != 0) return ENOENT;
     if (!only_reads(flags)) return EACCES;
     enum apiary_code code = open_cell(
-        cell, ap_cell_number(name->number, false), fd, size, paging, &err);
+        cell, ap_cell_number(place, false), fd, size, paging, &err);
     if (code == APIARY_OK) return 0;
     if (code == APIARY_NOT_FOUND) {
         ap_fail(&err, code, "cell %s/%s is gone: it was vacuumed, or deleted by hand", cell->store->uri,
@@ -538,11 +576,12 @@ static int stat_locked(
     if (name->kind == AP_VIRTUAL_OUT)
         return output ? ap_output_stat(output, name->rest, size, directory) : ENOENT;
     bool cells = name->kind == AP_VIRTUAL_CELLS;
-    if (name->number >= (cells ? set->cell_count : set->file_count)) return ENOENT;
-    const char *whole = cells ? set->cells[name->number].tail : set->files[name->number].name;
+    size_t at = cells ? place_of(set, name->number) : name->number;
+    if (at == SIZE_MAX || (!cells && at >= set->file_count)) return ENOENT;
+    const char *whole = cells ? set->cells[at].tail : set->files[at].name;
     *directory = is_above(name->rest, whole);
     if (!*directory && strcmp(name->rest, whole) != 0) return ENOENT;
-    uint64_t known = cells ? set->cells[name->number].size : set->files[name->number].size;
+    uint64_t known = cells ? set->cells[at].size : set->files[at].size;
     *size = *directory || known == UINT64_MAX ? 0 : known;
     return 0;
 }
@@ -628,8 +667,8 @@ bool ap_cell_set_real_name(struct ap_cell_set *set, struct ap_str name, struct a
     struct ap_virtual at = ap_virtual_parse(path);
     const char *real = NULL;
     ap_lock(set->env, set->lock);
-    if (at.has_number && at.kind == AP_VIRTUAL_CELLS && at.number < set->cell_count)
-        real = set->cells[at.number].key;
+    size_t place = at.has_number && at.kind == AP_VIRTUAL_CELLS ? place_of(set, at.number) : SIZE_MAX;
+    if (place != SIZE_MAX) real = set->cells[place].key;
     if (at.has_number && at.kind == AP_VIRTUAL_FILES && at.number < set->file_count)
         real = set->files[at.number].path;
     bool found = real && ap_bytes_add_text(out, real, NULL) == APIARY_OK;

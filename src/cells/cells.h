@@ -8,6 +8,7 @@
 #define AP_CELLS_CELLS_H
 
 #include "cells/cache.h"
+#include "cells/cell_names.h"
 #include "storage/store.h"
 
 struct ap_cell_set;
@@ -16,6 +17,8 @@ AP_CHECKED enum apiary_code ap_cell_set_new(
 void ap_cell_set_free(
     struct ap_cell_set *set); /* closes descriptors, removes uncommitted outputs; NULL fine */
 
+/* Cells get the numbers that `names` has for them (borrowed), not 0, 1, 2 in their order. Before the first is added. */
+void ap_cell_set_name(struct ap_cell_set *set, struct ap_cell_names *names);
 /* Cells of stores that are not local are paged through `cache` from now on (NULL, or never called:
  * copied whole into memory). threads: of the engine that will read. */
 AP_CHECKED enum apiary_code ap_cell_set_page(
@@ -37,9 +40,10 @@ struct ap_cache_figures ap_cell_set_figures(struct ap_cell_set *set);
  * for the engine's eyes: partition directories and a unique file name. Opened on demand, in
  * place for local stores, else paged (Parquet of a known size) or copied whole into memory.
  * size_bytes: as the ledger says; another size on opening is CORRUPT
- * ("cell changed under its name" / truncated). UINT64_MAX: not known. */
+ * ("cell changed under its name" / truncated). UINT64_MAX: not known. modified_ms: as the ledger
+ * says, -1 if it does not; with another one it is another cell, and gets another number. */
 AP_CHECKED enum apiary_code ap_cell_set_add(struct ap_cell_set *set, struct ap_store *store,
-    const char *key, uint64_t size_bytes, const char *tail, size_t *number,
+    const char *key, uint64_t size_bytes, int64_t modified_ms, const char *tail, size_t *number,
     struct apiary_error *err);
 /* Grants reading of a file of the machine (opened now, O_RDONLY) as /files/{n}/{its base name}, with the
  * folders "column=value" that it lies in; characters that the engine takes for a pattern become '_'. Files and bytes share their numbers.

@@ -4,6 +4,7 @@
 
 #include "cells/ahead.h"
 #include "cells/cells.h"
+#include "core/map.h"
 
 enum {
     AP_VIRTUAL_PATH_MAX = 63 * 1024, /* bytes of a virtual name; the wire's limit is above */
@@ -65,6 +66,8 @@ struct ap_cell_set {
         *lock; /* guards all below: grants by the statement's thread, questions by the service's */
     struct ap_cell_grant *cells;
     size_t cell_count, cell_capacity;
+    struct ap_cell_names *names; /* NULL: a cell's number is its place */
+    struct ap_map places;        /* of numbers, as text, that came from `names` */
     struct ap_file_grant *files;
     size_t file_count, file_capacity;
     struct ap_output *outputs;

@@ -61,7 +61,10 @@
  *                             statement over sparse files, that its engine reads no holes
  *    "memory_bytes":n,        budget of this statement if below HELLO's; optional
  *    "kept":true,             leaves nothing behind: may run in an instance that others of its kind
- *                             use before and after it; its set-up is rolled back
+ *                             use before and after it; its set-up is rolled back. A number below
+ *                             /cells/ means the same cell in all of them: footers are remembered
+ *    "standing":[["make","undo"],…],  kept jobs: run before "setup" and left there. What another job
+ *                             left is undone unless it is in this list too; undo "": with another's
  *    "shared":true}           pure text functions: runs in the long-lived parser instance
  *                             (threads, settings, setup and inputs do not apply)
  *   value {"n":name or absent,"t":"null|bool|int64|uint64|double|text|blob|date|timestamp|

@@ -89,7 +89,7 @@ static enum apiary_code start(struct port_job *job, struct ap_store *store, cons
         size_t number = 0;
         struct ap_str key = ap_str_from(keys[i]);
         const char *tail = ap_str_ends_with(key, AP_STR(".json")) ? "o.json" : "o.parquet";
-        AP_TRY(ap_cell_set_add(job->cells, store, keys[i], UINT64_MAX, tail, &number, err));
+        AP_TRY(ap_cell_set_add(job->cells, store, keys[i], UINT64_MAX, -1, tail, &number, err));
         ap_assert(number == i);
     }
     AP_AUTO(ap_bytes) text = { 0 };

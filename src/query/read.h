@@ -55,6 +55,7 @@ struct ap_source {
     struct ap_needs *needs; /* of the engine beside the frames: resolve.c */
     struct ap_opaque opaque;
     struct ap_texts setup;  /* SQL to run before: ATTACH, views, USE, replays */
+    struct ap_texts undo;   /* of the first of them, which may stand until the next statement (core/wire.h) */
     struct ap_bytes sql;    /* the query to run: the text, rewritten where it must be */
     yyjson_doc *tree;       /* NULL when the serialiser refused it */
     struct ap_tree_names names;

@@ -266,6 +266,21 @@ static enum apiary_code add_frame_views(struct ap_source *source, struct apiary_
         AP_TRY(ap_shape_sql(source, &source->scans[i], &select, err));
         AP_TRY(ap_texts_printf(&source->setup, err, "CREATE VIEW %s AS %s", source->scans[i].view,
             ap_bytes_text(&select)));
+        AP_TRY(ap_texts_printf(&source->undo, err, "DROP VIEW %s", source->scans[i].view));
+    }
+    return APIARY_OK;
+}
+
+/* A database of the engine is born with a schema "main", which goes with it. */
+static enum apiary_code add_schema_undos(struct ap_source *source, struct apiary_error *err)
+{
+    const struct ap_needs *needs = source->needs;
+    for (size_t i = 0; i < needs->hives.count; i++)
+        AP_TRY(ap_texts_printf(&source->undo, err, "DETACH %s", needs->hives.items[i]));
+    for (size_t i = 0; i < needs->schemas.count; i++) {
+        struct ap_str name = ap_str_from(needs->schemas.items[i]), born = AP_STR(".\"main\"");
+        if (ap_str_ends_with(name, born)) AP_TRY(ap_texts_add(&source->undo, AP_STR(""), err));
+        else AP_TRY(ap_texts_printf(&source->undo, err, "DROP SCHEMA %s", needs->schemas.items[i]));
     }
     return APIARY_OK;
 }
@@ -316,6 +331,7 @@ static enum apiary_code add_setup(
 {
     struct ap_session *session = source->session;
     AP_TRY(ap_source_schemas(source, &source->setup, err));
+    AP_TRY(add_schema_undos(source, err));
     AP_TRY(note_replays(source, err));
     AP_TRY(add_frame_views(source, err));
     for (size_t i = 0; i < session->replay_count;
@@ -431,6 +447,7 @@ enum apiary_code ap_source_prepare(struct ap_source *source, struct apiary_error
     /* Every snapshot is pinned: now a chamber may be held. */
     AP_TRY(ap_source_take(source, ap_source_width(source), err));
     ap_texts_done(&source->setup); /* of a try before */
+    ap_texts_done(&source->undo);
     return add_setup(source, source->needs, err);
 }
 

@@ -108,7 +108,7 @@ static enum apiary_code grant(struct ap_source *source, struct ap_scan *scan,
     AP_TRY(ap_bytes_add_str(&key, ap_bytes_view(&relative), err));
     size_t number = 0;
     AP_TRY(ap_cell_set_add(source->cells, scan->store, ap_bytes_text(&key),
-        (uint64_t)cell->size_bytes, ap_bytes_text(&tail), &number, err));
+        (uint64_t)cell->size_bytes, cell->modified_ms, ap_bytes_text(&tail), &number, err));
     return ap_bytes_printf(out, err, "/cells/%zu/%s", number, ap_bytes_text(&tail));
 }
 

@@ -21,6 +21,7 @@ enum apiary_code ap_source_new(
     source->session = session;
     source->cancel = &session->cancel;
     enum apiary_code code = ap_cell_set_new(session->world->env, &source->cells, err);
+    if (code == APIARY_OK) ap_cell_set_name(source->cells, session->world->cell_names);
     if (code == APIARY_OK)
         code = ap_cell_set_page(
             source->cells, session->world->cache, AP_SOURCE_COLD_THREADS, err);
@@ -97,6 +98,7 @@ void ap_source_close(struct ap_source *source)
     ap_free(source->scans);
     ap_cell_set_free(source->cells);
     ap_texts_done(&source->setup);
+    ap_texts_done(&source->undo);
     for (size_t i = 0; i < source->input_count; i++)
         if (source->input_streams[i].release != NULL)
             source->input_streams[i].release(&source->input_streams[i]);
@@ -224,6 +226,33 @@ static enum apiary_code add_json(yyjson_mut_doc *doc, yyjson_mut_val *root, cons
     return APIARY_OK;
 }
 
+/* How many of the set-up's statements may stay in the engine: not so many or long ones that they
+ * would be its memory. */
+static size_t standing_count(const struct ap_source *source)
+{
+    enum { COUNT_MAX = 200, BYTES_MAX = 256 << 10 };
+    size_t count = source->kept ? source->undo.count : 0, bytes = 0;
+    ap_assert(count <= source->setup.count);
+    for (size_t i = 0; i < count; i++) bytes += strlen(source->setup.items[i]);
+    return count <= COUNT_MAX && bytes <= BYTES_MAX ? count : 0;
+}
+
+static void add_setup(
+    const struct ap_source *source, yyjson_mut_doc *doc, yyjson_mut_val *root)
+{
+    size_t stands = standing_count(source);
+    if (source->kept) yyjson_mut_obj_add_bool(doc, root, "kept", true);
+    yyjson_mut_val *list = yyjson_mut_obj_add_arr(doc, root, "standing");
+    for (size_t i = 0; i < stands; i++) {
+        yyjson_mut_val *pair = yyjson_mut_arr_add_arr(doc, list);
+        yyjson_mut_arr_add_str(doc, pair, source->setup.items[i]);
+        yyjson_mut_arr_add_str(doc, pair, source->undo.items[i]);
+    }
+    yyjson_mut_val *setup = yyjson_mut_obj_add_arr(doc, root, "setup");
+    for (size_t i = stands; i < source->setup.count; i++)
+        yyjson_mut_arr_add_str(doc, setup, source->setup.items[i]);
+}
+
 enum apiary_code ap_source_job(struct ap_source *source, struct ap_str sql, const char *result,
     const struct apiary_query *query, struct ap_bytes *document, struct apiary_error *err)
 {
@@ -231,10 +260,7 @@ enum apiary_code ap_source_job(struct ap_source *source, struct ap_str sql, cons
     if (doc == NULL) return ap_fail_memory(err, "a job");
     yyjson_mut_val *root = yyjson_mut_obj(doc);
     yyjson_mut_doc_set_root(doc, root);
-    yyjson_mut_val *setup = yyjson_mut_obj_add_arr(doc, root, "setup");
-    if (source->kept) yyjson_mut_obj_add_bool(doc, root, "kept", true);
-    for (size_t i = 0; i < source->setup.count; i++)
-        yyjson_mut_arr_add_str(doc, setup, source->setup.items[i]);
+    add_setup(source, doc, root);
     yyjson_mut_obj_add_strn(doc, root, "sql", sql.data, sql.size);
     if (source->values != NULL)
         AP_TRY(add_json(doc, root, "values", source->values, err));

@@ -548,6 +548,48 @@ static void a_kept_set_up_is_taken_back(void **state)
     if (!getenv("AP_SANITIZED")) assert_true(connection_of_kept(driver) > first + 6);
 }
 
+/* What stands is what the job at hand wants to stand, whatever others wanted. */
+static void what_stands_is_what_is_asked_for(void **state)
+{
+#define STANDS_H "[\"ATTACH ':memory:' AS h\",\"DETACH h\"],[\"CREATE SCHEMA h.b\",\"DROP SCHEMA h.b\"]"
+#define STANDS_F "[\"CREATE VIEW h.b.f AS SELECT 41 AS a\",\"DROP VIEW h.b.f\"]"
+#define STANDS_G "[\"CREATE VIEW g AS SELECT 1 AS a\",\"DROP VIEW g\"]"
+    struct driver *driver = *state;
+    struct outcome out;
+    int64_t first = connection_of_kept(driver);
+    static const struct {
+        const char *standing, *setup, *names;
+    } rows[] = {
+        { STANDS_H "," STANDS_F, "", "f" },
+        { STANDS_H "," STANDS_F, "\"CREATE VIEW v AS FROM h.b.f\"", "f,v" },
+        { STANDS_H "," STANDS_F "," STANDS_G, "", "f,g" },
+        { STANDS_G, "", "g" },
+        { STANDS_G "," STANDS_H, "\"USE h.b\"", "g" },
+        { "", "", "" },
+        { STANDS_G, "\"ATTACH ':memory:' AS k\",\"CREATE VIEW k.w AS SELECT 1\"", "g,w" },
+        { STANDS_G, "", "g" },
+        { "[\"CREATE VIEW g AS SELECT 2 AS a\",\"DROP VIEW g\"]", "", "g" },
+    };
+    for (size_t i = 0; i < 2 * AP_COUNT(rows); i++) {
+        size_t row = i % AP_COUNT(rows);
+        driver_run(driver, NULL, &out,
+            "{\"standing\":[%s],\"setup\":[%s],\"sql\":\"SELECT coalesce(string_agg(view_name, ',' ORDER BY view_name), '') "
+            "FROM duckdb_views() WHERE NOT internal\",\"result\":\"json\",\"kept\":true}", rows[row].standing, rows[row].setup);
+        assert_done(rows[row].names, &out);
+        assert_string_equal(outcome_cell(&out, 0, 0), rows[row].names);
+        outcome_done(&out);
+    }
+    if (!getenv("AP_SANITIZED")) assert_true(connection_of_kept(driver) > first + 6); /* in one instance */
+    driver_run(driver, NULL, &out, "{\"standing\":[%s],\"sql\":\"SELECT 1\",\"kept\":true}",
+        STANDS_G ",[\"CREATE VIEW x AS FROM nowhere\",\"DROP VIEW x\"]");
+    assert_failed("a view that cannot be made", &out, "catalog", "nowhere");
+    assert_int_equal(out.setup, 1);
+    outcome_done(&out);
+    driver_run(driver, NULL, &out, "{\"standing\":[1],\"sql\":\"SELECT 1\",\"kept\":true}");
+    assert_failed("no pair", &out, "invalid_input", "no pair of texts");
+    outcome_done(&out);
+}
+
 static void settings_of_kept_jobs(void **state)
 {
     struct driver *driver = *state;
@@ -631,6 +673,7 @@ int main(void)
         cmocka_unit_test(parses_in_the_shared_instance),
         cmocka_unit_test(nothing_is_inherited_on_a_kept_instance),
         cmocka_unit_test(a_kept_set_up_is_taken_back),
+        cmocka_unit_test(what_stands_is_what_is_asked_for),
         cmocka_unit_test(settings_of_kept_jobs),
         cmocka_unit_test(a_kept_instance_gives_memory_back),
     };

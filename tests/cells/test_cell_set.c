@@ -80,7 +80,7 @@ static void test_cells(void **state)
     put(world->store, "f/a.parquet", "0123456789");
     put(world->store, "f/b.parquet", "secret");
     assert_ok(ap_cell_set_add(
-        world->set, world->store, "f/a.parquet", 10, "p=1/x.parquet", &number, &err));
+        world->set, world->store, "f/a.parquet", 10, -1, "p=1/x.parquet", &number, &err));
     assert_int_equal(number, 0);
     int first, second;
     assert_int_equal(open_name(world, "/cells/0/p=1/x.parquet", O_RDONLY | O_CLOEXEC, &first), 0);
@@ -126,7 +126,7 @@ static void test_only_what_was_granted(void **state)
     size_t number;
     put(world->store, "f/a.parquet", "0123456789");
     assert_ok(ap_cell_set_add(
-        world->set, world->store, "f/a.parquet", 10, "p=1/x.parquet", &number, &err));
+        world->set, world->store, "f/a.parquet", 10, -1, "p=1/x.parquet", &number, &err));
     for (size_t i = 0; i < AP_COUNT(refused); i++) {
         int fd;
         assert_int_in(refused[i].name, open_name(world, refused[i].name, refused[i].flags, &fd),
@@ -137,10 +137,10 @@ static void test_only_what_was_granted(void **state)
     static const char *const tails[] = { "", "/x", "x/", "a//b", "../x", "./x", "a/../b", "x\n" };
     for (size_t i = 0; i < AP_COUNT(tails); i++)
         assert_code_in(tails[i],
-            ap_cell_set_add(world->set, world->store, "f/a.parquet", 10, tails[i], &number, &err),
+            ap_cell_set_add(world->set, world->store, "f/a.parquet", 10, -1, tails[i], &number, &err),
             APIARY_CORRUPT);
     assert_code(
-        ap_cell_set_add(world->set, world->store, "../a", 10, "x", &number, &err), APIARY_INVALID);
+        ap_cell_set_add(world->set, world->store, "../a", 10, -1, "x", &number, &err), APIARY_INVALID);
     uint64_t size;
     bool directory = false;
     assert_int_equal(ap_cell_set_stat(world->set, "/cells/0/p=1", &size, &directory), 0);
@@ -161,8 +161,8 @@ static void test_trouble(void **state)
     size_t number;
     int fd;
     put(world->store, "f/a.parquet", "0123456789");
-    assert_ok(ap_cell_set_add(world->set, world->store, "f/a.parquet", 11, "x", &number, &err));
-    assert_ok(ap_cell_set_add(world->set, world->store, "f/gone.parquet", 5, "x", &number, &err));
+    assert_ok(ap_cell_set_add(world->set, world->store, "f/a.parquet", 11, -1, "x", &number, &err));
+    assert_ok(ap_cell_set_add(world->set, world->store, "f/gone.parquet", 5, -1, "x", &number, &err));
     assert_int_equal(open_name(world, "/cells/0/x", O_RDONLY, &fd), EIO);
     assert_int_equal(open_name(world, "/cells/1/x", O_RDONLY, &fd), ENOENT);
     assert_code(ap_cell_set_trouble(world->set, &err), APIARY_CORRUPT); /* the first */
@@ -170,7 +170,7 @@ static void test_trouble(void **state)
     struct ap_cell_set *other = NULL;
     assert_ok(ap_cell_set_new(ap_env_system(), &other, &err));
     assert_ok(
-        ap_cell_set_add(other, world->store, "f/gone.parquet", UINT64_MAX, "x", &number, &err));
+        ap_cell_set_add(other, world->store, "f/gone.parquet", UINT64_MAX, -1, "x", &number, &err));
     uint64_t size;
     assert_int_equal(ap_cell_set_open(other, "/cells/0/x", O_RDONLY, &fd, &size, (uint64_t[2]) { 0 }), ENOENT);
     assert_code(ap_cell_set_trouble(other, &err), APIARY_NOT_FOUND);
@@ -189,8 +189,8 @@ static void test_remote(void **state)
     put(world->store, "f/a.parquet", "0123456789");
     put(world->store, "f/empty", "");
     world->store->is_local = false;
-    assert_ok(ap_cell_set_add(world->set, world->store, "f/a.parquet", 10, "x", &number, &err));
-    assert_ok(ap_cell_set_add(world->set, world->store, "f/empty", 0, "x", &number, &err));
+    assert_ok(ap_cell_set_add(world->set, world->store, "f/a.parquet", 10, -1, "x", &number, &err));
+    assert_ok(ap_cell_set_add(world->set, world->store, "f/empty", 0, -1, "x", &number, &err));
     assert_int_equal(open_name(world, "/cells/0/x", O_RDONLY, &first), 0);
     assert_int_equal(open_name(world, "/cells/0/x", O_RDONLY, &second), 0);
     assert_int_equal(read(first, text, 10), 10);
@@ -527,7 +527,7 @@ static void test_no_memory(void **state)
         enum apiary_code code = ap_cell_set_new(ap_env_system(), &set, &err);
         if (code == APIARY_OK)
             code =
-                ap_cell_set_add(set, world->store, "f/a.parquet", 10, "x.parquet", &number, &err);
+                ap_cell_set_add(set, world->store, "f/a.parquet", 10, -1, "x.parquet", &number, &err);
         if (code == APIARY_OK)
             code = ap_cell_set_add_file(set, "/dev/../etc/passwd", &number, &name, &err);
         if (code == APIARY_OK)
@@ -546,6 +546,48 @@ static void test_no_memory(void **state)
         failed += code == APIARY_MEMORY || error == ENOMEM;
     }
     assert_true(failed > 5 && failed < 59);
+}
+
+/* Two sets of one process name a cell the same, and never two cells alike. */
+static void test_numbers_stand_for_cells(void **state)
+{
+    struct world *world = *state;
+    struct apiary_error err = { 0 };
+    struct ap_cell_names *names = NULL;
+    put(world->store, "f/a.parquet", "0123456789");
+    assert_ok(ap_cell_names_new(ap_env_system(), &names, &err));
+    struct ap_cell_set *sets[2] = { 0 };
+    size_t numbers[2][5];
+    uint64_t size;
+    int fd = -1;
+    for (size_t i = 0; i < 2; i++) {
+        assert_ok(ap_cell_set_new(ap_env_system(), &sets[i], &err));
+        ap_cell_set_name(sets[i], names);
+        static const struct {
+            uint64_t size;
+            int64_t modified_ms;
+            const char *tail;
+        } rows[] = { { 10, 5, "x.parquet" }, { 10, 6, "x.parquet" }, { 11, 5, "x.parquet" },
+            { 10, 5, "p=1/x.parquet" }, { 10, 5, "x.parquet" } };
+        for (size_t k = 0; k < AP_COUNT(rows); k++) {
+            size_t row = i == 0 ? k : AP_COUNT(rows) - 1 - k; /* in another order */
+            assert_ok(ap_cell_set_add(sets[i], world->store, "f/a.parquet", rows[row].size, rows[row].modified_ms,
+                rows[row].tail, &numbers[i][row], &err));
+        }
+        for (size_t a = 0; a < AP_COUNT(rows); a++)
+            for (size_t b = 0; b < a; b++) assert_int_not_equal(numbers[i][a], numbers[i][b]);
+    }
+    for (size_t row = 1; row < 4; row++) assert_int_equal(numbers[0][row], numbers[1][row]);
+    assert_int_equal(numbers[0][0], numbers[1][4]); /* the first of two grants of one cell */
+    assert_int_equal(numbers[0][4], numbers[1][0]);
+    char path[64];
+    snprintf(path, sizeof path, "/cells/%zu/p=1/x.parquet", numbers[0][3]);
+    assert_int_equal(ap_cell_set_open(sets[1], path, O_RDONLY, &fd, &size, (uint64_t[2]) { 0 }), 0);
+    assert_int_equal(size, 10);
+    close(fd);
+    assert_int_equal(ap_cell_set_open(sets[1], "/cells/899999/x.parquet", O_RDONLY, &fd, &size, (uint64_t[2]) { 0 }), ENOENT);
+    for (size_t i = 0; i < 2; i++) ap_cell_set_free(sets[i]);
+    ap_cell_names_free(names);
 }
 
 int main(void)
@@ -567,6 +609,7 @@ int main(void)
         TEST(test_own_descriptor),
         TEST(test_machine_trouble),
         TEST(test_no_memory),
+        TEST(test_numbers_stand_for_cells),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
