@@ -94,24 +94,27 @@ static enum apiary_code result_of(struct apiary_session *session, const struct a
 }
 
 /* What a query that wrote has to tell. */
-static enum apiary_code committed(struct apiary_session *session, const struct ap_end *end, const struct ap_outcome *outcome,
-    struct apiary_result **out, struct apiary_error *err)
+static enum apiary_code committed(struct apiary_session *session, const struct ap_manifest *manifest, const struct ap_end *end,
+    const struct ap_outcome *outcome, struct apiary_result **out, struct apiary_error *err)
 {
-    int64_t rows = 0;
+    AP_AUTO(ap_order) order = { 0 };
+    struct ap_plan_wrote wrote = { 0 };
     char version[32] = "";
-    AP_TRY(ap_plan_write_rows(ap_bytes_view(&end->content), &rows, err));
+    AP_TRY(ap_plan_write_told(ap_bytes_view(&end->content), &wrote, err));
+    AP_TRY(ap_order_read(manifest, &order, err));
+    bool moved = order.plan != NULL && order.plan->write->compaction != NULL;
     if (outcome->version >= 0) snprintf(version, sizeof version, " (version %lld)", (long long)outcome->version);
     struct apiary_result *result = ap_calloc(1, sizeof *result);
     if (result == NULL) return ap_fail_memory(err, "a result");
     enum apiary_code code = ap_result_new(session->session, &result->result, err);
     if (code == APIARY_OK)
-        code = ap_result_message(result->result, err, "Committed %lld row%s%s.", (long long)rows, rows == 1 ? "" : "s", version);
+        code = ap_result_message(result->result, err, "%s %lld row%s%s.", moved ? "Rearranged" : "Committed", (long long)wrote.rows, wrote.rows == 1 ? "" : "s", version);
     if (code != APIARY_OK) {
         if (result->result != NULL) ap_result_close(result->result);
         ap_free(result);
         return code;
     }
-    result->result->rows_changed = rows;
+    result->result->rows_changed = wrote.rows;
     *out = result;
     return APIARY_OK;
 }
@@ -145,7 +148,7 @@ int apiary_attach(struct apiary_session *session, const char *query, int wait, s
         if (code == APIARY_NOT_FOUND) return ap_fail(err, APIARY_BUSY, "query %s is being committed", query);
         AP_TRY(code);
         AP_TRY(ap_outcome_answer(&manifest, &outcome, err));
-        return committed(session, &end, &outcome, out, err);
+        return committed(session, &manifest, &end, &outcome, out, err);
     }
     AP_TRY(ap_submit_answer(&swarm, &manifest, &end, &session->session->cancel, &rows, err));
     if (rows.size == 0) {

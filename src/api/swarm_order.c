@@ -145,6 +145,7 @@ enum apiary_code ap_order_write(const struct ap_swarm *swarm, struct ap_session 
     manifest.writes = spec->run != NULL && spec->run->plan->write != NULL && spec->run->stage + 1 == spec->run->plan->stage_count;
     manifest.needs[manifest.need_count++] = AP_STR(AP_NEED_PLAN);
     if (manifest.writes) manifest.needs[manifest.need_count++] = AP_STR(AP_NEED_WRITE);
+    if (manifest.writes && spec->run->plan->write->compaction != NULL) manifest.needs[manifest.need_count++] = AP_STR(AP_NEED_COMPACT);
     AP_TRY(write_plan(swarm, session, manifest.id.text, spec, &plan, err));
     AP_TRY(ap_order_tasks(spec, view, &manifest, err));
     bool good = true;

@@ -183,8 +183,12 @@ static enum apiary_code run_whole(struct apiary *handle, struct ap_session *sess
 
 static bool can(void *context, const struct ap_manifest *manifest)
 {
-    for (size_t i = 0; i < manifest->need_count; i++)
-        if (!ap_str_is(manifest->needs[i], AP_NEED_PLAN) && !ap_str_is(manifest->needs[i], AP_NEED_WRITE)) return false;
+    static const char *const had[] = { AP_NEED_PLAN, AP_NEED_WRITE, AP_NEED_COMPACT };
+    for (size_t i = 0; i < manifest->need_count; i++) {
+        size_t at = 0;
+        while (at < sizeof had / sizeof *had && !ap_str_is(manifest->needs[i], had[at])) at++;
+        if (at == sizeof had / sizeof *had) return false;
+    }
     return true;
 }
 
@@ -444,7 +448,7 @@ static enum apiary_code submit_write(struct apiary *handle, const struct ap_swar
     return over ? code : unknown(manifest, err);
 }
 
-static enum apiary_code run_write(void *context, const struct ap_plan_run *run, int64_t *rows, int64_t *version, struct apiary_error *err)
+static enum apiary_code run_write(void *context, const struct ap_plan_run *run, struct ap_plan_wrote *wrote, struct apiary_error *err)
 {
     struct apiary *handle = context;
     struct ap_node_id boot = boot_of(handle);
@@ -461,8 +465,9 @@ static enum apiary_code run_write(void *context, const struct ap_plan_run *run, 
     if (ap_submit_wait(&swarm, &manifest, &run->session->cancel, &end, &outcome, err) != APIARY_OK) return unknown(&manifest, err);
     if (end.decision != AP_END_COMMIT) return ap_submit_answer(&swarm, &manifest, &end, NULL, &nothing, err);
     AP_TRY(ap_outcome_answer(&manifest, &outcome, err));
-    *version = outcome.version;
-    return ap_plan_write_rows(ap_bytes_view(&end.content), rows, err);
+    AP_TRY(ap_plan_write_told(ap_bytes_view(&end.content), wrote, err));
+    wrote->version = outcome.version;
+    return APIARY_OK;
 }
 
 /* Who is there, asked for at most once a heartbeat. */

@@ -13,6 +13,7 @@ struct ap_swarm ap_swarm_of(struct apiary *handle, const struct ap_node_id *boot
 /* What a manifest may say that it needs. */
 #define AP_NEED_PLAN "plan-1"   /* parts of plans, statements as text */
 #define AP_NEED_WRITE "write-1" /* parts that store cells; their commit */
+#define AP_NEED_COMPACT "compact-1" /* parts that put cells together */
 
 /* The port of queries that is hung into the world. Its context is the handle. */
 void ap_spread_port_init(struct apiary *handle);
