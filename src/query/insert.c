@@ -144,6 +144,7 @@ static enum apiary_code insert_rows(struct ap_request *request, struct ap_target
     enum apiary_code code = settle_base(request->session, target, source, plan != NULL, err);
     if (code == APIARY_OK && plan != NULL) {
         code = insert_spread(request, target, source, plan, &names, &done, result, err);
+        if (code == APIARY_OK && !done) code = ap_handover_refuse(request->session, err);
         if (code == APIARY_OK && !done) code = ap_source_prepare(source, err);
     }
     if (code == APIARY_OK && !done)

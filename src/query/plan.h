@@ -197,6 +197,10 @@ AP_CHECKED enum apiary_code ap_plan_write_check(
  * *version: -1 when another one did it. codes: of ap_ledger_commit and ap_catalog_register */
 AP_CHECKED enum apiary_code ap_plan_commit(const struct ap_plan_run *run, const char *txn,
     struct ap_str content, int64_t *version, struct apiary_error *err);
+/* The plan in the first line of what a statement left that was run as a whole, *cells the rest; no text: *out NULL.
+ * codes: of ap_plan_read */
+AP_CHECKED enum apiary_code ap_plan_held(struct ap_str content, struct ap_plan **out,
+    struct ap_str *cells, struct apiary_error *err);
 /* What that is together; the version is not in it. codes: CORRUPT */
 struct ap_plan_wrote {
     int64_t rows, bytes;

@@ -452,7 +452,7 @@ static enum apiary_code read_write(const struct reading *reading, yyjson_val *ob
         reading, yyjson_obj_get(object, "cellBytes"), "cellBytes", INT64_MAX, &write->cell_bytes));
     AP_TRY(number_of(reading, yyjson_obj_get(object, "partitionsMax"), "partitionsMax", INT64_MAX,
         &write->partitions_max));
-    if (last->kind == AP_CUT_WHOLE) return wrong(reading, "it writes and has no tasks");
+    if (last->kind == AP_CUT_WHOLE && write->in_tasks) return wrong(reading, "its tasks write and there are none");
     yyjson_val *compaction = yyjson_obj_get(object, "compaction");
     if (compaction != NULL) AP_TRY(read_compaction(reading, compaction, write));
     if (write->in_tasks && last->merge_frames.count + last->merge_stages.count > 0)

@@ -148,6 +148,22 @@ enum apiary_code ap_plan_write_merge(const struct ap_plan_run *run, const int *p
 
 /* ---- all of them ---- */
 
+enum apiary_code ap_plan_held(struct ap_str content, struct ap_plan **out, struct ap_str *cells, struct apiary_error *err)
+{
+    *out = NULL;
+    *cells = (struct ap_str) { content.data, 0 };
+    if (content.size == 0) return APIARY_OK;
+    const char *end = memchr(content.data, '\n', content.size);
+    if (end == NULL) return ap_fail(err, APIARY_CORRUPT, "what a statement wrote is told in part");
+    struct ap_str line = { content.data, (size_t)(end - content.data) };
+    AP_TRY(ap_plan_read(line, out, err));
+    *cells = (struct ap_str) { end + 1, content.size - line.size - 1 };
+    if ((*out)->write != NULL && !(*out)->write->in_tasks && (*out)->frame_count == 0) return APIARY_OK;
+    ap_plan_free(*out);
+    *out = NULL;
+    return ap_fail(err, APIARY_CORRUPT, "what a statement wrote is out of form");
+}
+
 static enum apiary_code read_all(
     const struct ap_plan_write *write, struct ap_str content, const struct ap_target *target, struct ap_written *out, struct apiary_error *err)
 {

@@ -17,10 +17,19 @@ enum apiary_code ap_write_plan(struct ap_source *source, const struct apiary_que
     const char *why = NULL;
     wish.query = query;
     *out = NULL;
-    if (source->scan_count == 0 || !ap_write_shared(session, ap_spread_bytes(source), &why)) return APIARY_OK;
+    if (source->scan_count == 0) return APIARY_OK;
+    if (session->handover == NULL && !ap_write_shared(session, ap_spread_bytes(source), &why)) return APIARY_OK;
     AP_TRY(ap_plan_make(source, &wish, &made, err));
-    *out = AP_TAKE(made.plan);
+    bool parts = made.plan != NULL && made.plan->stage_count == 1 && made.plan->stages[0].kind != AP_CUT_WHOLE;
+    if (parts || session->handover == NULL) *out = AP_TAKE(made.plan); /* else earlier stages would be run here */
     return APIARY_OK;
+}
+
+enum apiary_code ap_handover_refuse(struct ap_session *session, struct apiary_error *err)
+{
+    if (session->handover == NULL) return APIARY_OK;
+    session->handover->whole = true;
+    return ap_fail(err, APIARY_UNSUPPORTED, "the statement cannot be submitted in parts");
 }
 
 static enum apiary_code keep(struct ap_plan *plan, struct ap_str text, const char **out, struct apiary_error *err)
@@ -48,6 +57,7 @@ static enum apiary_code keep_spec(struct ap_plan *plan, const struct ap_metadata
     return APIARY_OK;
 }
 
+/* plan->write, as `spread` says. */
 static enum apiary_code fill(struct ap_session *session, struct ap_plan *plan, const struct ap_write_spread *spread, struct apiary_error *err)
 {
     const struct ap_target *target = spread->target;
@@ -80,4 +90,22 @@ enum apiary_code ap_write_spread_run(struct ap_session *session, struct ap_plan 
     AP_TRY(ap_spread_firsts(session, plan, &files, &told, err));
     struct ap_plan_run run = { .session = session, .plan = plan, .stage = plan->stage_count - 1, .results = files.results };
     return port->run_write(port->context, &run, wrote, err);
+}
+
+enum apiary_code ap_write_hold(struct ap_session *session, const struct ap_target *target, const struct ap_written *written,
+    const struct ap_write_commit *how, struct apiary_error *err)
+{
+    struct ap_bytes *out = &session->held->text;
+    struct ap_plan_stage stage = { .kind = AP_CUT_WHOLE, .merge_sql = "" };
+    struct ap_write_spread spread = { .target = target, .how = how };
+    if (how->remove_count > 0 || out->size > 0) return ap_fail(err, APIARY_UNSUPPORTED, "only statements that add rows or replace all of them can be submitted");
+    struct ap_plan *plan = ap_calloc(1, sizeof *plan);
+    if (plan == NULL) return ap_fail_memory(err, "a plan");
+    *plan = (struct ap_plan) { .use = "", .settings = "{}", .values = "[]", .stages = &stage, .stage_count = 1 };
+    enum apiary_code code = fill(session, plan, &spread, err);
+    if (code == APIARY_OK) code = ap_plan_write(plan, out, err);
+    if (code == APIARY_OK) code = ap_bytes_add_text(out, "\n", err);
+    if (code == APIARY_OK) code = ap_written_write(written, &target->metadata, out, err);
+    ap_plan_free(plan);
+    return code;
 }

@@ -12,6 +12,9 @@
 /* Are nodes there to share a statement that writes with, and is one of so many bytes worth it? false with *why
  * (static text) when not. */
 bool ap_write_shared(const struct ap_session *session, uint64_t bytes, const char **why);
+/* Is the statement to be handed over and cannot be, as it would have to run here? Then it fails. */
+AP_CHECKED enum apiary_code ap_handover_refuse(struct ap_session *session, struct apiary_error *err);
+
 /* source: resolved, not prepared. *out NULL: the statement is for this node alone. */
 AP_CHECKED enum apiary_code ap_write_plan(struct ap_source *source, const struct apiary_query *query,
     struct ap_plan **out, struct apiary_error *err);
@@ -26,5 +29,10 @@ struct ap_write_spread {
 /* Fills in plan->write and runs it. */
 AP_CHECKED enum apiary_code ap_write_spread_run(struct ap_session *session, struct ap_plan *plan,
     const struct ap_write_spread *spread, struct ap_plan_wrote *wrote, struct apiary_error *err);
+
+/* What a statement wrote, for whoever commits it (session->held): a line with a plan that has no parts and
+ * says where the rows go, a line with the cells. */
+AP_CHECKED enum apiary_code ap_write_hold(struct ap_session *session, const struct ap_target *target,
+    const struct ap_written *written, const struct ap_write_commit *how, struct apiary_error *err);
 
 #endif

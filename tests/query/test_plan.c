@@ -150,6 +150,48 @@ static void a_plan_that_puts_cells_together(void **state)
     refuse(compaction, cases, AP_COUNT(cases));
 }
 
+/* What a statement left that was run as text: where its rows go, and then its cells. */
+static void a_plan_that_was_held(void **state)
+{
+    static const char plan_text[] =
+        "{\"format\":1,\"setup\":[],\"use\":\"\",\"settings\":{},\"values\":[],\"frames\":[],\"stages\":[{\"kind\":\"whole\",\"merge\":\"\","
+        "\"mergeFrames\":[],\"mergeStages\":[],\"columns\":[]}],\"replayable\":false,\"write\":{\"hive\":\"main\",\"box\":\"main\","
+        "\"frame\":\"f\",\"id\":\"0123456789abcdef0123456789abcdef\",\"base\":7,\"operation\":\"WRITE\",\"replaceAll\":false,"
+        "\"readsTarget\":false,\"inTasks\":false,\"sort\":true,\"head\":\"\",\"tail\":\"\",\"cellBytes\":0,\"partitionsMax\":10}}\n";
+    static const struct {
+        const char *label, *from, *to;
+    } cases[] = {
+        { "no line", "\n", "" },
+        { "it reads", ",\"write\":", ",\"wrote\":" },
+        { "tasks write, and there are none", "\"inTasks\":false", "\"inTasks\":true" },
+        { "it reads a frame", "\"frames\":[]", "\"frames\":[{\"hive\":\"main\",\"box\":\"main\",\"frame\":\"f\","
+          "\"id\":\"0123456789abcdef0123456789abcdef\",\"version\":7,\"view\":\"\",\"bytes\":0,\"cells\":[]}]" },
+        { "it puts cells together", "\"partitionsMax\":10",
+            "\"partitionsMax\":10,\"compaction\":{\"bins\":[],\"clusterBy\":[],\"condition\":\"\"}" },
+    };
+    struct apiary_error err = { 0 };
+    struct ap_plan *plan = NULL;
+    struct ap_str cells = { 0 };
+    AP_AUTO(ap_bytes) content = { 0 };
+    (void)state;
+    assert_ok(ap_plan_held(AP_STR(""), &plan, &cells, &err));
+    assert_null(plan);
+    assert_int_equal(cells.size, 0);
+    assert_ok(ap_bytes_printf(&content, &err, "%s{\"rows\":3}\n", plan_text));
+    assert_ok(ap_plan_held(ap_bytes_view(&content), &plan, &cells, &err));
+    assert_string_equal(plan->write->name.frame, "f");
+    assert_true(ap_str_is(cells, "{\"rows\":3}\n"));
+    ap_plan_free(plan);
+    for (size_t i = 0; i < AP_COUNT(cases); i++) {
+        AP_AUTO(ap_bytes) text = { 0 };
+        const char *at = strstr(plan_text, cases[i].from);
+        assert_true_in(cases[i].label, at != NULL);
+        assert_ok(ap_bytes_printf(&text, &err, "%.*s%s%s", (int)(at - plan_text), plan_text, cases[i].to, at + strlen(cases[i].from)));
+        assert_code_in(cases[i].label, ap_plan_held(ap_bytes_view(&text), &plan, &cells, &err), APIARY_CORRUPT);
+        assert_true_in(cases[i].label, plan == NULL);
+    }
+}
+
 static void refuses_what_is_out_of_form(void **state)
 {
     static const struct refusal cases[] = {
@@ -207,6 +249,7 @@ int main(void)
         cmocka_unit_test(reads_and_writes),
         cmocka_unit_test(refuses_what_is_out_of_form),
         cmocka_unit_test(a_plan_that_writes),
+        cmocka_unit_test(a_plan_that_was_held),
         cmocka_unit_test(a_plan_that_puts_cells_together),
         cmocka_unit_test(refuses_to_write_what_is_out_of_form),
         cmocka_unit_test(no_memory),
