@@ -114,13 +114,13 @@ int command_submit(const struct arguments *arguments)
     struct client client;
     struct apiary_error err = { 0 };
     char *query = NULL;
-    if (arguments->word_count != 1) return usage("submit \"SELECT …\" [--deadline SECONDS]");
+    if (arguments->word_count != 1) return usage("submit \"STATEMENT\" [--deadline SECONDS]");
     long long deadline = 0;
     if (arguments->deadline != NULL) {
         char *end = NULL;
         errno = 0;
         deadline = strtoll(arguments->deadline, &end, 10);
-        if (errno != 0 || *end != '\0' || deadline <= 0) return usage("submit \"SELECT …\" [--deadline SECONDS]");
+        if (errno != 0 || *end != '\0' || deadline <= 0) return usage("submit \"STATEMENT\" [--deadline SECONDS]");
     }
     int code = client_open(&client, arguments, false);
     if (code != 0) return code;

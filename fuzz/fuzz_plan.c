@@ -12,13 +12,14 @@ static void read_cells(struct ap_str text)
     static const struct ap_field fields[] = { { .name = { "p", 1 }, .nullable = true, .type = { .kind = AP_TYPE_STRING } } };
     static const struct ap_str columns[] = { { "p", 1 } };
     struct ap_target target = { .name = "f", .metadata = { .schema = { fields, 1 }, .partition_by = columns, .partition_count = 1 } };
+    static const struct ap_str none;
     struct apiary_error err = { 0 };
     AP_AUTO(ap_written) written = { 0 };
     AP_AUTO(ap_written) back = { 0 };
     AP_AUTO(ap_bytes) again = { 0 };
-    if (ap_written_read(text, &target, &written, &err) != APIARY_OK) return;
+    if (ap_written_read(text, &target, none, &written, &err) != APIARY_OK) return;
     ap_assert(ap_written_write(&written, &target.metadata, &again, &err) == APIARY_OK);
-    ap_assert(ap_written_read(ap_bytes_view(&again), &target, &back, &err) == APIARY_OK);
+    ap_assert(ap_written_read(ap_bytes_view(&again), &target, none, &back, &err) == APIARY_OK);
     ap_assert(back.count == written.count && back.rows == written.rows);
 }
 

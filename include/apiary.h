@@ -270,10 +270,10 @@ APIARY_API void apiary_result_close(struct apiary_result *result);
 
 /* ---- queries that outlive who asked ---- */
 
-/* Hands one SELECT to the swarm and returns: *query is its id, 33 characters. It is run by the
- * nodes that are there or come, within `deadline_s` seconds (0: a day), whatever becomes of this
- * process; its rows are kept for a while after its end.
- * codes: SQL, NOT_FOUND, LIMIT, IO, UNCERTAIN, ... */
+/* Hands one SELECT, INSERT or CREATE FRAME … AS SELECT to the swarm: *query is its id, 33 characters. It is run by
+ * the nodes that are there or come, within `deadline_s` seconds (0: a day; one that writes: 6 hours, no more), whatever becomes
+ * of this process. Its rows, or what it wrote (once, or not at all), can be asked for until a while after its end.
+ * codes: SQL, NOT_FOUND, UNSUPPORTED, LIMIT, IO, UNCERTAIN, ... */
 APIARY_API int apiary_submit(struct apiary_session *session, const char *sql, size_t length,
     int64_t deadline_s, char **query, struct apiary_error *err);
 /* The rows of such a query (of one that wrote: a message), from any process that sees the store.

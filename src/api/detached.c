@@ -7,56 +7,60 @@
 
 #include <unistd.h>
 
-enum { DAY_S = 86400, DEADLINE_MAX_S = 7 * DAY_S - 3600 };
+enum { DAY_S = 86400, DEADLINE_MAX_S = 7 * DAY_S - 3600, WRITE_S = AP_ORDER_DEADLINE_US / 1000000 };
 
-static enum apiary_code one_statement(const char *sql, size_t length, struct ap_str *out, struct apiary_error *err)
+/* Planned here, as far as it can be cut; nothing is done here. */
+static enum apiary_code submit_writing(struct apiary_session *session, struct ap_str sql, int64_t deadline_us, char **query, struct apiary_error *err)
 {
-    size_t position = 0, start = 0, end = 0, other_start = 0, other_end = 0;
-    bool ended = false;
-    struct ap_str text = { sql, length };
-    if (!ap_next_statement(text, &position, &start, &end, &ended)) return ap_fail(err, APIARY_SQL, "there is no statement to submit");
-    *out = (struct ap_str) { sql + start, end - start };
-    if (ap_next_statement(text, &position, &other_start, &other_end, &ended))
-        return ap_fail(err, APIARY_SQL, "submit takes one statement at a time");
-    return APIARY_OK;
+    struct ap_handover handover = { .deadline_us = deadline_us };
+    struct apiary_query text = { .sql = sql.data, .length = sql.size };
+    struct ap_result *result = NULL;
+    struct apiary_error why = { 0 };
+    session->session->handover = &handover;
+    enum apiary_code code = ap_session_run(session->session, &text, &result, &why);
+    session->session->handover = NULL;
+    if (result != NULL) ap_result_close(result);
+    if (handover.query != NULL) {
+        *query = handover.query;
+        return APIARY_OK;
+    }
+    if (code != APIARY_OK && !handover.whole) {
+        if (err != NULL) *err = why;
+        return code;
+    }
+    struct ap_order_spec spec = { .sql = sql, .writes = true, .detached = true, .deadline_us = deadline_us };
+    return ap_order_hand_over(session->handle, session->session, &spec, query, err);
 }
 
-static enum apiary_code submit(struct apiary_session *session, struct ap_str sql, int64_t deadline_s, char **query, struct apiary_error *err)
+static enum apiary_code submit_reading(struct apiary_session *session, struct ap_str sql, int64_t deadline_us, char **query, struct apiary_error *err)
 {
-    struct apiary *handle = session->handle;
-    struct ap_node_id boot;
     struct ap_plan *plan = NULL;
-    AP_AUTO(ap_view) view = { 0 };
-    AP_AUTO(ap_manifest) manifest = { 0 };
-    ap_id_random(handle->env, boot.text); /* whoever submits and leaves is nobody */
-    struct ap_swarm swarm = ap_swarm_of(handle, &boot);
     AP_TRY(ap_plan_statement(session->session, sql, &plan, err));
     bool parts = plan != NULL && plan->stage_count == 1 && plan->stages[0].kind != AP_CUT_WHOLE;
     struct ap_plan_run run = { .session = session->session, .plan = plan };
-    struct ap_order_spec spec = { .run = parts ? &run : NULL, .sql = sql, .detached = true, .deadline_us = deadline_s * 1000000 };
-    enum apiary_code code = ap_view_look(handle->world.store, &view, err);
-    if (code == APIARY_OK) code = ap_order_write(&swarm, session->session, &spec, &view, &manifest, err);
-    if (code == APIARY_OK) code = ap_submit(&swarm, &manifest, err);
+    struct ap_order_spec spec = { .run = parts ? &run : NULL, .sql = sql, .detached = true, .deadline_us = deadline_us };
+    enum apiary_code code = ap_order_hand_over(session->handle, session->session, &spec, query, err);
     ap_plan_free(plan);
-    AP_TRY(code);
-    ap_lock(handle->env, handle->node_lock);
-    if (handle->worker != NULL) ap_worker_nudge(handle->worker);
-    ap_unlock(handle->env, handle->node_lock);
-    *query = ap_strdup(manifest.id.text);
-    return *query != NULL ? APIARY_OK : ap_fail_memory(err, "a query's id");
+    return code;
 }
 
 int apiary_submit(struct apiary_session *session, const char *sql, size_t length, int64_t deadline_s, char **query, struct apiary_error *err)
 {
-    struct ap_str statement;
+    bool writes = false;
+    struct ap_str statement = { sql, length };
     ap_error_clear(err);
     if (session == NULL || sql == NULL || query == NULL) return ap_fail(err, APIARY_INVALID, "apiary_submit: an argument is NULL");
     if (deadline_s < 0 || deadline_s > DEADLINE_MAX_S)
         return ap_fail(err, APIARY_INVALID, "a query may take at most %d hours", DEADLINE_MAX_S / 3600);
     AP_TRY(ap_world_check(&session->handle->world, err));
-    AP_TRY(one_statement(sql, length, &statement, err));
+    AP_TRY(ap_order_check(&statement, &writes, err));
+    if (writes && deadline_s > WRITE_S) {
+        ap_fail(err, APIARY_INVALID, "a query that writes may take at most %d hours", WRITE_S / 3600);
+        return ap_hint(err, "what it stored and nobody committed is taken by vacuum after a day");
+    }
     ap_session_begin(session->session);
-    return submit(session, statement, deadline_s > 0 ? deadline_s : DAY_S, query, err);
+    int64_t deadline_us = (deadline_s > 0 ? deadline_s : writes ? WRITE_S : DAY_S) * INT64_C(1000000);
+    return writes ? submit_writing(session, statement, deadline_us, query, err) : submit_reading(session, statement, deadline_us, query, err);
 }
 
 static enum apiary_code check_id(const char *query, struct apiary_error *err)
@@ -94,24 +98,29 @@ static enum apiary_code result_of(struct apiary_session *session, const struct a
 }
 
 /* What a query that wrote has to tell. */
-static enum apiary_code committed(struct apiary_session *session, const struct ap_end *end, const struct ap_outcome *outcome,
-    struct apiary_result **out, struct apiary_error *err)
+static enum apiary_code committed(struct apiary_session *session, const struct ap_manifest *manifest, const struct ap_end *end,
+    const struct ap_outcome *outcome, struct apiary_result **out, struct apiary_error *err)
 {
-    int64_t rows = 0;
+    AP_AUTO(ap_order) order = { 0 };
+    struct ap_plan_wrote wrote = { 0 };
     char version[32] = "";
-    AP_TRY(ap_plan_write_rows(ap_bytes_view(&end->content), &rows, err));
+    struct ap_str cells;
+    AP_TRY(ap_order_read(manifest, &order, err));
+    AP_TRY(ap_order_held(&order, ap_bytes_view(&end->content), &cells, err));
+    AP_TRY(ap_plan_write_told(cells, &wrote, err));
+    bool moved = order.plan != NULL && order.plan->write->compaction != NULL;
     if (outcome->version >= 0) snprintf(version, sizeof version, " (version %lld)", (long long)outcome->version);
     struct apiary_result *result = ap_calloc(1, sizeof *result);
     if (result == NULL) return ap_fail_memory(err, "a result");
     enum apiary_code code = ap_result_new(session->session, &result->result, err);
     if (code == APIARY_OK)
-        code = ap_result_message(result->result, err, "Committed %lld row%s%s.", (long long)rows, rows == 1 ? "" : "s", version);
+        code = ap_result_message(result->result, err, "%s %lld row%s%s.", moved ? "Rearranged" : "Committed", (long long)wrote.rows, wrote.rows == 1 ? "" : "s", version);
     if (code != APIARY_OK) {
         if (result->result != NULL) ap_result_close(result->result);
         ap_free(result);
         return code;
     }
-    result->result->rows_changed = rows;
+    result->result->rows_changed = wrote.rows;
     *out = result;
     return APIARY_OK;
 }
@@ -145,7 +154,7 @@ int apiary_attach(struct apiary_session *session, const char *query, int wait, s
         if (code == APIARY_NOT_FOUND) return ap_fail(err, APIARY_BUSY, "query %s is being committed", query);
         AP_TRY(code);
         AP_TRY(ap_outcome_answer(&manifest, &outcome, err));
-        return committed(session, &end, &outcome, out, err);
+        return committed(session, &manifest, &end, &outcome, out, err);
     }
     AP_TRY(ap_submit_answer(&swarm, &manifest, &end, &session->session->cancel, &rows, err));
     if (rows.size == 0) {

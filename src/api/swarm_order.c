@@ -1,7 +1,7 @@
 /* The text of a manifest's plan: which part of which plan, or a statement as it was typed.
  *
  *   {"format":1,"detached":false,"stage":1,"plan":"…","results":[{"stage":0,"payload":"…","size":1,"sha256":"…"}]}
- *   {"format":1,"detached":true,"sql":"…","hive":"main","box":"main"} */
+ *   {"format":1,"detached":true,"sql":"…","writes":false,"hive":"main","box":"main"} */
 #include "api/swarm_work.h"
 
 #include "core/alloc.h"
@@ -54,6 +54,43 @@ enum apiary_code ap_bytes_file(const struct ap_session *session, struct ap_str b
     return APIARY_OK;
 }
 
+/* ---- which statements ---- */
+
+static enum apiary_code one_statement(struct ap_str text, struct ap_str *out, struct apiary_error *err)
+{
+    size_t position = 0, start = 0, end = 0, other_start = 0, other_end = 0;
+    bool ended = false;
+    if (!ap_next_statement(text, &position, &start, &end, &ended)) return ap_fail(err, APIARY_SQL, "there is no statement to submit");
+    *out = (struct ap_str) { text.data + start, end - start };
+    if (ap_next_statement(text, &position, &other_start, &other_end, &ended))
+        return ap_fail(err, APIARY_SQL, "submit takes one statement at a time");
+    return APIARY_OK;
+}
+
+enum apiary_code ap_order_check(struct ap_str *sql, bool *writes, struct apiary_error *err)
+{
+    AP_AUTO(ap_statement) statement = { 0 };
+    AP_TRY(one_statement(*sql, sql, err));
+    AP_TRY(ap_statement_parse(*sql, &statement, err));
+    *writes = false;
+    switch (statement.kind) {
+        case AP_STATEMENT_QUERY:
+        case AP_STATEMENT_EXPLAIN:
+        case AP_STATEMENT_SHOW:
+        case AP_STATEMENT_DESCRIBE: return APIARY_OK;
+        case AP_STATEMENT_INSERT:
+            *writes = statement.condition.size == 0;
+            break;
+        case AP_STATEMENT_CREATE_FRAME:
+            *writes = statement.body.size > 0 && statement.location == NULL && !statement.flags.temporary && !statement.flags.if_not_exists;
+            break;
+        default: break;
+    }
+    if (*writes) return APIARY_OK;
+    ap_fail(err, APIARY_UNSUPPORTED, "this statement cannot be submitted");
+    return ap_hint(err, "SELECT, INSERT and CREATE FRAME … AS SELECT can, without REPLACE WHERE, LOCATION, TEMP and IF NOT EXISTS");
+}
+
 /* ---- writing ---- */
 
 static enum apiary_code write_result(
@@ -102,6 +139,7 @@ static enum apiary_code write_plan(const struct ap_swarm *swarm, struct ap_sessi
     } else {
         AP_TRY(ap_bytes_add_text(out, ",\"sql\":", err));
         AP_TRY(ap_json_quote(out, spec->sql, err));
+        AP_TRY(ap_bytes_printf(out, err, ",\"writes\":%s", spec->writes ? "true" : "false"));
         AP_TRY(ap_bytes_printf(out, err, ",\"hive\":\"%s\",\"box\":\"%s\"", session->hive, session->box));
     }
     return ap_bytes_add_text(out, "}", err);
@@ -142,9 +180,11 @@ enum apiary_code ap_order_write(const struct ap_swarm *swarm, struct ap_session 
     manifest.deadline_us = now_us + spec->deadline_us;
     manifest.task_timeout_us = TASK_TIMEOUT_US;
     manifest.tries = tries < 1 ? 1 : tries > AP_MANIFEST_TRIES_MAX ? AP_MANIFEST_TRIES_MAX : (int)tries;
-    manifest.writes = spec->run != NULL && spec->run->plan->write != NULL && spec->run->stage + 1 == spec->run->plan->stage_count;
+    manifest.writes = spec->run != NULL ? spec->run->plan->write != NULL && spec->run->stage + 1 == spec->run->plan->stage_count : spec->writes;
     manifest.needs[manifest.need_count++] = AP_STR(AP_NEED_PLAN);
     if (manifest.writes) manifest.needs[manifest.need_count++] = AP_STR(AP_NEED_WRITE);
+    if (manifest.writes && spec->run == NULL) manifest.needs[manifest.need_count++] = AP_STR(AP_NEED_HOLD);
+    if (manifest.writes && spec->run != NULL && spec->run->plan->write->compaction != NULL) manifest.needs[manifest.need_count++] = AP_STR(AP_NEED_COMPACT);
     AP_TRY(write_plan(swarm, session, manifest.id.text, spec, &plan, err));
     AP_TRY(ap_order_tasks(spec, view, &manifest, err));
     bool good = true;
@@ -174,6 +214,7 @@ enum apiary_code ap_order_read(const struct ap_manifest *manifest, struct ap_ord
     AP_AUTO(ap_order) order = { 0 };
     struct ap_str text;
     int64_t format = 0, stage = 0;
+    bool writes = false;
     AP_TRY(ap_json_parse(manifest->plan, "a manifest's plan", &order.doc, err));
     yyjson_val *root = yyjson_doc_get_root(order.doc);
     if (!ap_json_i64(root, "format", &format)) return wrong(manifest, err);
@@ -184,15 +225,23 @@ enum apiary_code ap_order_read(const struct ap_manifest *manifest, struct ap_ord
         order.sql = ap_str_dup(text);
         if (order.sql == NULL) return ap_fail_memory(err, "a statement");
         if (manifest->task_count != 1) return wrong(manifest, err);
+        if (!ap_json_bool(root, "writes", &writes)) writes = false; /* of a version that had none */
     } else {
         if (!ap_json_str(root, "plan", &text) || !ap_json_i64(root, "stage", &stage)) return wrong(manifest, err);
         AP_TRY(ap_plan_read(text, &order.plan, err));
         if (stage < 0 || (uint64_t)stage >= order.plan->stage_count || order.plan->stages[stage].task_count != manifest->task_count)
             return wrong(manifest, err);
         order.stage = (size_t)stage;
+        writes = order.plan->write != NULL && order.stage + 1 == order.plan->stage_count;
+        if (writes && order.plan->stages[stage].kind == AP_CUT_WHOLE) return wrong(manifest, err);
     }
-    bool writes = order.plan != NULL && order.plan->write != NULL && order.stage + 1 == order.plan->stage_count;
     if (manifest->writes != writes) return wrong(manifest, err);
     *out = AP_TAKE(order);
     return APIARY_OK;
+}
+
+enum apiary_code ap_order_held(struct ap_order *order, struct ap_str content, struct ap_str *cells, struct apiary_error *err)
+{
+    *cells = content;
+    return order->whole ? ap_plan_held(content, &order->plan, cells, err) : APIARY_OK;
 }

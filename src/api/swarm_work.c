@@ -12,8 +12,6 @@
 #include <inttypes.h>
 #include <unistd.h>
 
-/* How long the nodes may take for a stage of a statement that somebody waits for. */
-#define STAGE_DEADLINE_US (INT64_C(6) * 3600 * 1000000)
 #define FRESH_BEATS 1
 
 /* ---- files of earlier stages ---- */
@@ -158,33 +156,45 @@ static enum apiary_code rows_to_bytes(struct ap_session *session, struct ap_resu
     return code;
 }
 
-/* A statement as text, in a session of its own that may read frames and nothing else. */
-static enum apiary_code run_whole(struct apiary *handle, struct ap_session *session, const struct ap_order *order, struct ap_bytes *out,
-    struct apiary_error *err)
+/* A statement as text, in a session of its own that may read frames and nothing else. One that writes stores its
+ * rows and leaves the commit to whoever decides. */
+static enum apiary_code run_whole(struct apiary *handle, struct ap_session *session, const struct ap_order *order, bool writes,
+    struct ap_bytes *out, struct apiary_error *err)
 {
     yyjson_val *root = yyjson_doc_get_root(order->doc);
     struct ap_plan_figures figures = { 0 };
+    struct ap_held held = { 0 };
     struct ap_str hive, box;
+    struct ap_str sql = ap_str_from(order->sql);
+    bool does_write = false;
+    AP_TRY(ap_order_check(&sql, &does_write, err));
+    if (does_write != writes) return ap_fail(err, APIARY_CORRUPT, "a manifest does not say that its statement writes");
     if (ap_json_str(root, "hive", &hive) && ap_json_str(root, "box", &box) && hive.size <= AP_NAME_MAX && box.size <= AP_NAME_MAX) {
         snprintf(session->hive, sizeof session->hive, AP_FMT, AP_ARG(hive));
         snprintf(session->box, sizeof session->box, AP_FMT, AP_ARG(box));
     }
     AP_TRY(ap_config_set(&session->config, AP_STR("local_files"), AP_STR("off"), "work of the swarm", err));
     AP_TRY(ap_config_set(&session->config, AP_STR("distributed"), AP_STR("off"), "work of the swarm", err));
-    struct apiary_query query = { .sql = order->sql, .length = strlen(order->sql) };
+    struct apiary_query query = { .sql = sql.data, .length = sql.size };
     struct ap_result *result = NULL;
-    AP_TRY(ap_session_run(session, &query, &result, err));
-    enum apiary_code code = result->has_rows ? write_figures(handle, &figures, out, err)
-                                             : ap_fail(err, APIARY_UNSUPPORTED, "only statements with rows can be submitted");
-    if (code == APIARY_OK) code = rows_to_bytes(session, result, out, err);
-    ap_result_close(result);
+    if (writes) session->held = &held;
+    enum apiary_code code = ap_session_run(session, &query, &result, err);
+    session->held = NULL;
+    if (code == APIARY_OK) code = write_figures(handle, &figures, out, err);
+    if (code == APIARY_OK) code = writes ? ap_bytes_add_str(out, ap_bytes_view(&held.text), err) : rows_to_bytes(session, result, out, err);
+    ap_bytes_done(&held.text);
+    if (result != NULL) ap_result_close(result);
     return code;
 }
 
 static bool can(void *context, const struct ap_manifest *manifest)
 {
-    for (size_t i = 0; i < manifest->need_count; i++)
-        if (!ap_str_is(manifest->needs[i], AP_NEED_PLAN) && !ap_str_is(manifest->needs[i], AP_NEED_WRITE)) return false;
+    static const char *const had[] = { AP_NEED_PLAN, AP_NEED_WRITE, AP_NEED_COMPACT, AP_NEED_HOLD };
+    for (size_t i = 0; i < manifest->need_count; i++) {
+        size_t at = 0;
+        while (at < sizeof had / sizeof *had && !ap_str_is(manifest->needs[i], had[at])) at++;
+        if (at == sizeof had / sizeof *had) return false;
+    }
     return true;
 }
 
@@ -196,7 +206,7 @@ static enum apiary_code run(void *context, const struct ap_manifest *manifest, s
     struct ap_session *session = NULL;
     AP_TRY(ap_order_read(manifest, &order, err));
     AP_TRY(ap_session_open(&handle->world, &session, err));
-    enum apiary_code code = order.whole ? run_whole(handle, session, &order, out, err)
+    enum apiary_code code = order.whole ? run_whole(handle, session, &order, manifest->writes, out, err)
                                         : run_part(handle, session, manifest, &order, task, alone, cancel, out, err);
     ap_session_close(session);
     return code;
@@ -226,19 +236,28 @@ static enum apiary_code partials_to_files(struct ap_session *session, const stru
 }
 
 /* What is to be committed: the cells of all tasks, or those that the merge writes. */
-static enum apiary_code merge_writing(struct apiary *handle, const struct ap_manifest *manifest, const struct ap_order *order,
+static enum apiary_code merge_writing(struct apiary *handle, const struct ap_manifest *manifest, struct ap_order *order,
     const struct ap_partial *partials, size_t count, const struct ap_cancel *cancel, struct ap_bytes *out, struct apiary_error *err)
 {
     struct ap_swarm swarm = ap_swarm_of(handle, &(struct ap_node_id) { "" }); /* only to fetch */
     struct ap_session *session = NULL;
+    struct ap_str written = { 0 };
     struct stage_files files;
     for (size_t i = 0; i < AP_PLAN_STAGES_MAX; i++) files.fds[i] = -1;
     AP_AUTO_FREE int *fds = ap_calloc(count, sizeof *fds);
     if (fds == NULL) return ap_fail_memory(err, "a query's partials");
+    if (order->whole) {
+        struct ap_str text;
+        AP_TRY(split(partials[0].bytes, &text, NULL, err));
+        AP_TRY(ap_bytes_add_str(out, text, err));
+        AP_TRY(ap_order_held(order, text, &written, err));
+        if (order->plan == NULL) return APIARY_OK;
+    }
     AP_TRY(ap_session_open(&handle->world, &session, err));
     struct ap_plan_run part = { .session = session, .plan = order->plan, .stage = order->stage, .results = files.fds, .cancel = cancel };
     enum apiary_code code = APIARY_OK;
-    if (order->plan->write->in_tasks)
+    if (order->whole) code = ap_plan_write_check(&part, written, err);
+    else if (order->plan->write->in_tasks)
         for (size_t i = 0; i < count && code == APIARY_OK; i++) {
             struct ap_str cells;
             code = split(partials[i].bytes, &cells, NULL, err);
@@ -252,7 +271,7 @@ static enum apiary_code merge_writing(struct apiary *handle, const struct ap_man
             close_all(fds, count);
         }
     }
-    if (code == APIARY_OK) code = ap_plan_write_check(&part, ap_bytes_view(out), err);
+    if (code == APIARY_OK && !order->whole) code = ap_plan_write_check(&part, ap_bytes_view(out), err);
     stage_files_done(&files);
     ap_session_close(session);
     return code;
@@ -300,13 +319,19 @@ static enum apiary_code commit(void *context, const struct ap_manifest *manifest
     struct apiary *handle = context;
     AP_AUTO(ap_order) order = { 0 };
     struct ap_session *session = NULL;
+    struct ap_str cells;
     char txn[64];
     AP_TRY(ap_order_read(manifest, &order, err));
     if (!manifest->writes) return ap_fail(err, APIARY_CORRUPT, "query %s is to be committed and does not write", manifest->id.text);
+    enum apiary_code code = ap_order_held(&order, content, &cells, err);
+    if (code == APIARY_CORRUPT) return ap_fail(err, APIARY_INVALID, "query %s was decided with cells that are out of form", manifest->id.text);
+    AP_TRY(code);
+    *version = -1;
+    if (order.plan == NULL) return APIARY_OK; /* no rows: nothing to commit */
     AP_TRY(ap_session_open(&handle->world, &session, err));
     snprintf(txn, sizeof txn, "apiary:%s", manifest->id.text);
     struct ap_plan_run run = { .session = session, .plan = order.plan, .stage = order.stage };
-    enum apiary_code code = ap_plan_commit(&run, txn, content, version, err);
+    code = ap_plan_commit(&run, txn, cells, version, err);
     ap_session_close(session);
     return code;
 }
@@ -385,6 +410,15 @@ static void place(void *context, const struct ap_plan_run *part, struct ap_plan_
     note_places(&view, &manifest, figures);
 }
 
+static enum apiary_code announce(struct apiary *handle, const struct ap_swarm *swarm, const struct ap_manifest *manifest, struct apiary_error *err)
+{
+    AP_TRY(ap_submit(swarm, manifest, err));
+    ap_lock(handle->env, handle->node_lock);
+    if (handle->worker != NULL) ap_worker_nudge(handle->worker);
+    ap_unlock(handle->env, handle->node_lock);
+    return APIARY_OK;
+}
+
 static enum apiary_code run_stage(void *context, const struct ap_plan_run *part, int *partials, struct ap_plan_figures *figures, struct apiary_error *err)
 {
     struct apiary *handle = context;
@@ -399,12 +433,9 @@ static enum apiary_code run_stage(void *context, const struct ap_plan_run *part,
     swarm.port.context = &gather;
     swarm.port.merge = gather_partials;
     AP_TRY(ap_view_look(handle->world.store, &view, err));
-    struct ap_order_spec spec = { .run = part, .deadline_us = STAGE_DEADLINE_US };
+    struct ap_order_spec spec = { .run = part, .deadline_us = AP_ORDER_DEADLINE_US };
     AP_TRY(ap_order_write(&swarm, part->session, &spec, &view, &manifest, err));
-    AP_TRY(ap_submit(&swarm, &manifest, err));
-    ap_lock(handle->env, handle->node_lock);
-    if (handle->worker != NULL) ap_worker_nudge(handle->worker);
-    ap_unlock(handle->env, handle->node_lock);
+    AP_TRY(announce(handle, &swarm, &manifest, err));
     AP_TRY(ap_submit_wait(&swarm, &manifest, &part->session->cancel, &end, &outcome, err));
     enum apiary_code code = end.decision == AP_END_DONE && gather.filled ? APIARY_OK : ap_submit_answer(&swarm, &manifest, &end, NULL, &nothing, err);
     if (code == APIARY_OK) note_places(&view, &manifest, figures);
@@ -431,20 +462,30 @@ static enum apiary_code submit_write(struct apiary *handle, const struct ap_swar
 {
     AP_AUTO(ap_end) end = { 0 };
     struct apiary_error why = { 0 };
-    enum apiary_code code = ap_submit(swarm, manifest, &why);
-    if (code == APIARY_OK) {
-        ap_lock(handle->env, handle->node_lock);
-        if (handle->worker != NULL) ap_worker_nudge(handle->worker);
-        ap_unlock(handle->env, handle->node_lock);
-        return APIARY_OK;
-    }
+    enum apiary_code code = announce(handle, swarm, manifest, &why);
+    if (code == APIARY_OK) return APIARY_OK;
     if (err != NULL) *err = why;
     enum apiary_code cancelled = ap_submit_cancel(swarm, manifest->id.text, &end, NULL);
     bool over = cancelled == APIARY_NOT_FOUND || (cancelled == APIARY_OK && end.decision != AP_END_COMMIT);
     return over ? code : unknown(manifest, err);
 }
 
-static enum apiary_code run_write(void *context, const struct ap_plan_run *run, int64_t *rows, int64_t *version, struct apiary_error *err)
+enum apiary_code ap_order_hand_over(
+    struct apiary *handle, struct ap_session *session, const struct ap_order_spec *spec, char **query, struct apiary_error *err)
+{
+    struct ap_node_id boot;
+    AP_AUTO(ap_view) view = { 0 };
+    AP_AUTO(ap_manifest) manifest = { 0 };
+    ap_id_random(handle->env, boot.text); /* whoever submits and leaves is nobody */
+    struct ap_swarm swarm = ap_swarm_of(handle, &boot);
+    AP_TRY(ap_view_look(handle->world.store, &view, err));
+    AP_TRY(ap_order_write(&swarm, session, spec, &view, &manifest, err));
+    AP_TRY(manifest.writes ? submit_write(handle, &swarm, &manifest, err) : announce(handle, &swarm, &manifest, err));
+    *query = ap_strdup(manifest.id.text);
+    return *query != NULL ? APIARY_OK : ap_fail_memory(err, "a query's id");
+}
+
+static enum apiary_code run_write(void *context, const struct ap_plan_run *run, struct ap_plan_wrote *wrote, struct apiary_error *err)
 {
     struct apiary *handle = context;
     struct ap_node_id boot = boot_of(handle);
@@ -454,15 +495,22 @@ static enum apiary_code run_write(void *context, const struct ap_plan_run *run, 
     AP_AUTO(ap_end) end = { 0 };
     AP_AUTO(ap_outcome) outcome = { 0 };
     AP_AUTO(ap_bytes) nothing = { 0 };
+    struct ap_handover *handover = run->session->handover;
+    struct ap_order_spec spec = { .run = run, .deadline_us = AP_ORDER_DEADLINE_US };
+    if (handover != NULL) {
+        spec.detached = true;
+        spec.deadline_us = handover->deadline_us;
+        return ap_order_hand_over(handle, run->session, &spec, &handover->query, err);
+    }
     AP_TRY(ap_view_look(handle->world.store, &view, err));
-    struct ap_order_spec spec = { .run = run, .deadline_us = STAGE_DEADLINE_US };
     AP_TRY(ap_order_write(&swarm, run->session, &spec, &view, &manifest, err));
     AP_TRY(submit_write(handle, &swarm, &manifest, err));
     if (ap_submit_wait(&swarm, &manifest, &run->session->cancel, &end, &outcome, err) != APIARY_OK) return unknown(&manifest, err);
     if (end.decision != AP_END_COMMIT) return ap_submit_answer(&swarm, &manifest, &end, NULL, &nothing, err);
     AP_TRY(ap_outcome_answer(&manifest, &outcome, err));
-    *version = outcome.version;
-    return ap_plan_write_rows(ap_bytes_view(&end.content), rows, err);
+    AP_TRY(ap_plan_write_told(ap_bytes_view(&end.content), wrote, err));
+    wrote->version = outcome.version;
+    return APIARY_OK;
 }
 
 /* Who is there, asked for at most once a heartbeat. */

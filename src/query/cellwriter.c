@@ -460,18 +460,10 @@ static enum apiary_code writing_begin(struct writing *writing, struct ap_source 
     const struct ap_target *target, struct ap_str extra_tag, struct ap_written *out,
     struct apiary_error *err)
 {
-    AP_AUTO(ap_bytes) tags = { 0 };
     *writing = (struct writing) { .source = source, .target = target, .written = out };
     AP_TRY(ap_target_cut(source->session, &target->metadata, &writing->cut, err));
-    AP_TRY(ap_shape_tags(&target->metadata, &tags, err));
-    if (extra_tag.size > 0) {
-        tags.size--; /* the closing brace */
-        AP_TRY(ap_bytes_printf(&tags, err, "," AP_FMT "}", AP_ARG(extra_tag)));
-    }
     out->store = target->store;
-    return arena_text(&out->arena, ap_bytes_view(&tags), &writing->tags)
-               ? APIARY_OK
-               : ap_fail_memory(err, "cells");
+    return ap_cell_tags(&target->metadata, extra_tag, &out->arena, &writing->tags, err);
 }
 
 bool ap_lies_in_cells(const struct ap_metadata *metadata, const struct ap_field *field)

@@ -22,11 +22,14 @@ void ap_written_done(struct ap_written *written);
 
 /* As a line of text, for whoever commits them elsewhere / back from it, behind what `out` has. What is
  * read may come from anywhere: keys must be such as the frame's cells have, values and statistics of
- * the form that the log wants. codes: CORRUPT, LIMIT */
+ * the form that the log wants. extra_tag: as of ap_write_partition. codes: CORRUPT, LIMIT */
 AP_CHECKED enum apiary_code ap_written_write(const struct ap_written *written,
     const struct ap_metadata *metadata, struct ap_bytes *out, struct apiary_error *err);
 AP_CHECKED enum apiary_code ap_written_read(struct ap_str line, const struct ap_target *target,
-    struct ap_written *out, struct apiary_error *err);
+    struct ap_str extra_tag, struct ap_written *out, struct apiary_error *err);
+/* The tags of new cells as JSON, in the arena. */
+AP_CHECKED enum apiary_code ap_cell_tags(const struct ap_metadata *metadata, struct ap_str extra_tag,
+    struct ap_arena *arena, struct ap_str *out, struct apiary_error *err);
 /* No partition may be the one too many of its frame. codes: LIMIT */
 AP_CHECKED enum apiary_code ap_written_check_partitions(struct ap_session *session,
     const struct ap_target *target, const struct ap_written *written, struct apiary_error *err);

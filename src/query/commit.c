@@ -1,4 +1,5 @@
 #include "query/commit.h"
+#include "query/spread_write.h"
 
 #include "core/alloc.h"
 #include "core/json.h"
@@ -48,7 +49,9 @@ enum apiary_code ap_commit_written(struct ap_session *session, struct ap_target 
 {
     enum apiary_code code = APIARY_OK;
     *version = 0;
-    if (target->base == NULL)
+    if (session->held != NULL)
+        code = ap_write_hold(session, target, written, how, err);
+    else if (target->base == NULL)
         code = ap_target_create(
             session, target, written->cells, written->count, how->operation, how->txn, err);
     else

@@ -277,17 +277,17 @@ static enum apiary_code create_as(struct ap_request *request, const struct ap_na
         .replace_all = replace,
         .spec = replace ? &spec : NULL,
         .reads_target = ap_reads_frame(source, &target) };
-    int64_t rows = 0, version = 0;
+    struct ap_plan_wrote wrote = { 0 };
     struct ap_write_spread spread = { .target = &target,
         .how = &how,
         .head = ap_bytes_view(&fitted.head),
         .tail = ap_bytes_view(&fitted.tail) };
     AP_TRY(plan != NULL
-               ? ap_write_spread_run(session, plan, &spread, &rows, &version, err)
-               : write_here(request, &target, source, &fitted, &how, &rows, err));
-    result->rows_changed = rows;
+               ? ap_write_spread_run(session, plan, &spread, &wrote, err)
+               : write_here(request, &target, source, &fitted, &how, &wrote.rows, err));
+    result->rows_changed = wrote.rows;
     return ap_result_message(result, err, "Created frame %s with %lld row%s.", target.name,
-        (long long)rows, rows == 1 ? "" : "s");
+        (long long)wrote.rows, wrote.rows == 1 ? "" : "s");
 }
 
 static enum apiary_code create_frame(struct ap_request *request, const struct ap_name3 *name,

@@ -91,9 +91,9 @@ static enum apiary_code insert_spread(struct ap_request *request, struct ap_targ
         .how = &how,
         .head = ap_bytes_view(&fitted.head),
         .tail = ap_bytes_view(&fitted.tail) };
-    int64_t rows = 0, version = -1;
-    AP_TRY(ap_write_spread_run(request->session, plan, &spread, &rows, &version, err));
-    return insert_message(request, rows, version, target, result, err);
+    struct ap_plan_wrote wrote = { 0 };
+    AP_TRY(ap_write_spread_run(request->session, plan, &spread, &wrote, err));
+    return insert_message(request, wrote.rows, wrote.version, target, result, err);
 }
 
 static enum apiary_code insert_here(struct ap_request *request, struct ap_target *target,
@@ -144,6 +144,7 @@ static enum apiary_code insert_rows(struct ap_request *request, struct ap_target
     enum apiary_code code = settle_base(request->session, target, source, plan != NULL, err);
     if (code == APIARY_OK && plan != NULL) {
         code = insert_spread(request, target, source, plan, &names, &done, result, err);
+        if (code == APIARY_OK && !done) code = ap_handover_refuse(request->session, err);
         if (code == APIARY_OK && !done) code = ap_source_prepare(source, err);
     }
     if (code == APIARY_OK && !done)

@@ -44,6 +44,7 @@ static enum apiary_code show_plan(struct ap_session *session, struct ap_target *
     AP_AUTO(ap_compact_plan) plan = { 0 };
     struct ap_rows *rows = NULL;
     AP_TRY(ap_compact_look(session, target, options, &plan, err));
+    if (plan.bin_count > 0) AP_TRY(ap_compact_tell(session, target, options, &plan, err));
     AP_TRY(ap_rows_new(&rows, err));
     enum apiary_code code = add_bins(target, &plan, rows, err);
     if (code == APIARY_OK) code = ap_rows_finish(rows, result, err);
@@ -60,10 +61,13 @@ static enum apiary_code tell(const struct ap_target *target, const struct ap_com
             target->name, (unsigned long long)done->version);
     ap_size_format((uint64_t)done->bytes_before, before);
     ap_size_format((uint64_t)done->bytes_after, after);
+    char shared[64] = "";
+    if (done->shared_tasks > 0)
+        snprintf(shared, sizeof shared, ", by the swarm in %zu tasks", done->shared_tasks);
     return ap_result_message(result, err,
-        "Optimized %s: %zu cell%s of %s became %zu of %s (version %llu).", target->name,
+        "Optimized %s: %zu cell%s of %s became %zu of %s (version %llu)%s.", target->name,
         done->cells_before, done->cells_before == 1 ? "" : "s", before, done->cells_after, after,
-        (unsigned long long)done->version);
+        (unsigned long long)done->version, shared);
 }
 
 enum apiary_code ap_run_optimize(
@@ -77,6 +81,7 @@ enum apiary_code ap_run_optimize(
     AP_TRY(ap_names_find(session, &statement->name, &name, err));
     AP_TRY(ap_target_open(session, &name, &target, err));
     struct ap_compact_options options = { .condition = statement->condition,
+        .shared = true,
         .cluster_by = statement->cluster_by.count > 0 ? &statement->cluster_by : NULL };
     if (statement->flags.dry_run) return show_plan(session, &target, &options, result, err);
     AP_TRY(ap_compact(session, &target, &options, &done, err));

@@ -71,6 +71,16 @@ struct ap_plan_stage {
     const char *result_view;
 };
 
+/* Cells of a frame that are to lie in fewer, larger ones (query/compact.h): the stage's frame is the one that is
+ * written to, its cells are those of the bins, one bin behind the other, and tasks end where bins do. */
+struct ap_plan_compaction {
+    size_t *bins; /* cells of each */
+    size_t bin_count;
+    const char **cluster_by; /* columns that every new cell is sorted by */
+    size_t cluster_count;
+    const char *condition; /* as the log tells it; "" */
+};
+
 /* Where the rows of the last stage go, when the statement writes. The frame is found again by name and
  * id, or is to be made at a place that the catalogue would choose for it. */
 struct ap_plan_write {
@@ -93,6 +103,7 @@ struct ap_plan_write {
     const char *head, *tail; /* head (query) tail: the rows, fitted to the frame's columns */
     uint64_t cell_bytes;     /* the session's target_cell_size; 0: by memory */
     uint64_t partitions_max;
+    const struct ap_plan_compaction *compaction; /* NULL: rows of a query are written */
 };
 
 struct ap_plan {
@@ -186,9 +197,18 @@ AP_CHECKED enum apiary_code ap_plan_write_check(
  * *version: -1 when another one did it. codes: of ap_ledger_commit and ap_catalog_register */
 AP_CHECKED enum apiary_code ap_plan_commit(const struct ap_plan_run *run, const char *txn,
     struct ap_str content, int64_t *version, struct apiary_error *err);
-/* How many rows that are. codes: CORRUPT */
-AP_CHECKED enum apiary_code ap_plan_write_rows(
-    struct ap_str content, int64_t *rows, struct apiary_error *err);
+/* The plan in the first line of what a statement left that was run as a whole, *cells the rest; no text: *out NULL.
+ * codes: of ap_plan_read */
+AP_CHECKED enum apiary_code ap_plan_held(struct ap_str content, struct ap_plan **out,
+    struct ap_str *cells, struct apiary_error *err);
+/* What that is together; the version is not in it. codes: CORRUPT */
+struct ap_plan_wrote {
+    int64_t rows, bytes;
+    size_t cells;
+    int64_t version; /* -1: not known */
+};
+AP_CHECKED enum apiary_code ap_plan_write_told(
+    struct ap_str content, struct ap_plan_wrote *out, struct apiary_error *err);
 
 /* A file for a partial or a result, without a name, in the scratch folder of this machine. */
 AP_CHECKED enum apiary_code ap_plan_file(
@@ -218,10 +238,9 @@ struct ap_spread_port {
     enum apiary_code (*run_stage)(void *context, const struct ap_plan_run *run, int *partials,
         struct ap_plan_figures *figures, struct apiary_error *err);
     /* Runs the last stage of a plan that writes, up to and with its commit, which outlives the caller.
-     * *version: -1 when it is not known. codes: those of the statement; UNCERTAIN: it may yet be
-     * committed, and the hint tells how to find out */
-    enum apiary_code (*run_write)(void *context, const struct ap_plan_run *run, int64_t *rows,
-        int64_t *version, struct apiary_error *err);
+     * codes: those of the statement; UNCERTAIN: it may yet be committed, and the hint tells how to find out */
+    enum apiary_code (*run_write)(void *context, const struct ap_plan_run *run,
+        struct ap_plan_wrote *wrote, struct apiary_error *err);
 };
 
 /* This node alone, or what the port says. */

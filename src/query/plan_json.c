@@ -92,6 +92,15 @@ static void add_texts(
     for (size_t i = 0; i < count; i++) yyjson_mut_arr_add_str(doc, list, items[i]);
 }
 
+static void add_compaction(yyjson_mut_doc *doc, yyjson_mut_val *write, const struct ap_plan_compaction *compaction)
+{
+    yyjson_mut_val *object = yyjson_mut_obj_add_obj(doc, write, "compaction");
+    yyjson_mut_val *bins = yyjson_mut_obj_add_arr(doc, object, "bins");
+    for (size_t i = 0; i < compaction->bin_count; i++) yyjson_mut_arr_add_uint(doc, bins, compaction->bins[i]);
+    add_texts(doc, object, "clusterBy", compaction->cluster_by, compaction->cluster_count);
+    yyjson_mut_obj_add_str(doc, object, "condition", compaction->condition);
+}
+
 static void add_write(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct ap_plan_write *write)
 {
     yyjson_mut_val *object = yyjson_mut_obj_add_obj(doc, root, "write");
@@ -118,6 +127,7 @@ static void add_write(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct ap
     yyjson_mut_obj_add_str(doc, object, "tail", write->tail);
     yyjson_mut_obj_add_uint(doc, object, "cellBytes", write->cell_bytes);
     yyjson_mut_obj_add_uint(doc, object, "partitionsMax", write->partitions_max);
+    if (write->compaction != NULL) add_compaction(doc, object, write->compaction);
 }
 
 enum apiary_code ap_plan_write(
@@ -372,6 +382,46 @@ static enum apiary_code read_spec(
     return texts % 2 == 0 ? APIARY_OK : wrong(reading, "properties");
 }
 
+/* Bins cover the cells of the frame that is written to, and tasks end where bins do. */
+static enum apiary_code check_bins(const struct reading *reading, const struct ap_plan_write *write, const struct ap_plan_compaction *compaction)
+{
+    const struct ap_plan_stage *stage = &reading->plan->stages[reading->plan->stage_count - 1];
+    const struct ap_plan_frame *frame = &reading->plan->frames[stage->shard_frame];
+    if (!write->in_tasks || write->replace_all || write->schema != NULL || strcmp(frame->id.text, write->id.text) != 0
+        || frame->version != write->base || reading->plan->stage_count != 1)
+        return wrong(reading, "it puts cells of another frame together");
+    size_t at = 0, task = 0;
+    for (size_t i = 0; i < compaction->bin_count; i++) {
+        if (at == stage->tasks[task].first + stage->tasks[task].count) task++;
+        if (compaction->bins[i] > stage->tasks[task].first + stage->tasks[task].count - at) return wrong(reading, "a task ends within a bin");
+        at += compaction->bins[i];
+    }
+    return at == frame->cell_count ? APIARY_OK : wrong(reading, "bins leave cells out");
+}
+
+static enum apiary_code read_compaction(const struct reading *reading, yyjson_val *object, struct ap_plan_write *write)
+{
+    struct ap_plan_compaction *compaction = room(reading, 1, sizeof *compaction);
+    yyjson_val *list = NULL, *item = NULL;
+    size_t index = 0, count = 0;
+    if (compaction == NULL) return ap_fail_memory(reading->err, "a plan");
+    *compaction = (struct ap_plan_compaction) { 0 };
+    AP_TRY(items_of(reading, object, "bins", AP_PLAN_CELLS_MAX, &list, &compaction->bin_count));
+    compaction->bins = room(reading, compaction->bin_count, sizeof *compaction->bins);
+    if (compaction->bins == NULL) return ap_fail_memory(reading->err, "a plan");
+    yyjson_arr_foreach(list, index, count, item)
+    {
+        uint64_t cells = 0;
+        AP_TRY(number_of(reading, item, "a bin's cells", AP_PLAN_CELLS_MAX, &cells));
+        if (cells == 0) return wrong(reading, "a bin without cells");
+        compaction->bins[index] = (size_t)cells;
+    }
+    AP_TRY(texts_of(reading, object, "clusterBy", AP_PLAN_COLUMNS_MAX, &compaction->cluster_by, &compaction->cluster_count));
+    AP_TRY(text_of(reading, yyjson_obj_get(object, "condition"), "condition", true, &compaction->condition));
+    write->compaction = compaction;
+    return check_bins(reading, write, compaction);
+}
+
 static enum apiary_code read_write(const struct reading *reading, yyjson_val *object)
 {
     struct ap_plan_write *write = room(reading, 1, sizeof *write);
@@ -402,7 +452,9 @@ static enum apiary_code read_write(const struct reading *reading, yyjson_val *ob
         reading, yyjson_obj_get(object, "cellBytes"), "cellBytes", INT64_MAX, &write->cell_bytes));
     AP_TRY(number_of(reading, yyjson_obj_get(object, "partitionsMax"), "partitionsMax", INT64_MAX,
         &write->partitions_max));
-    if (last->kind == AP_CUT_WHOLE) return wrong(reading, "it writes and has no tasks");
+    if (last->kind == AP_CUT_WHOLE && write->in_tasks) return wrong(reading, "its tasks write and there are none");
+    yyjson_val *compaction = yyjson_obj_get(object, "compaction");
+    if (compaction != NULL) AP_TRY(read_compaction(reading, compaction, write));
     if (write->in_tasks && last->merge_frames.count + last->merge_stages.count > 0)
         return wrong(reading, "its tasks write and its merge reads");
     reading->plan->write = write;

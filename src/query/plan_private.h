@@ -27,4 +27,23 @@ void ap_plan_figures_paging(
 AP_CHECKED enum apiary_code ap_plan_find_entry(struct ap_session *session, const struct ap_name3 *name,
     const struct ap_frame_id *id, struct ap_entry *out, struct apiary_error *err);
 
+/* ---- a plan that puts cells together (plan_compact.c) ---- */
+
+struct ap_target;
+struct ap_written;
+/* A member for the tags of its new cells; empty for any other plan. */
+AP_CHECKED enum apiary_code ap_plan_compact_tag(
+    const struct ap_plan_write *write, struct ap_bytes *out, struct apiary_error *err);
+/* The bins of one task into new cells: their line of text. figures may be NULL. codes: CORRUPT (cells that are
+ * not there, rows that do not add up), and those of writing */
+AP_CHECKED enum apiary_code ap_plan_compact_task(const struct ap_plan_run *run,
+    const struct ap_plan_task *task, struct ap_target *target, struct ap_bytes *out,
+    struct ap_plan_figures *figures, struct apiary_error *err);
+/* Have the new cells as many rows as the old ones? codes: CORRUPT */
+AP_CHECKED enum apiary_code ap_plan_compact_check(const struct ap_plan *plan,
+    const struct ap_target *target, const struct ap_written *written, struct apiary_error *err);
+AP_CHECKED enum apiary_code ap_plan_compact_commit(const struct ap_plan_run *run,
+    struct ap_target *target, const struct ap_written *written, const char *txn,
+    int64_t expires_mono_us, uint64_t *version, struct apiary_error *err);
+
 #endif

@@ -7,82 +7,19 @@ enum { LEVEL_MAX = 3, BOUND_MAX = 32, REFERENCES_MAX = 8 };
 
 /* ---- tasks ---- */
 
-/* Bytes of the cells that are read, in commit order; the caller frees them. */
-static uint64_t *cell_sizes(const struct ap_scan *scan)
-{
-    uint64_t *sizes = ap_calloc(scan->kept + 1, sizeof *sizes);
-    size_t at = 0;
-    for (size_t i = 0; sizes != NULL && i < scan->snapshot->cell_count; i++)
-        if (scan->reasons[i] == AP_KEPT)
-            sizes[at++] = (uint64_t)scan->snapshot->cells[i].size_bytes;
-    return sizes;
-}
-
-/* What the smallest bee holds; less where cells are to be smaller than that. */
-static uint64_t task_bytes(const struct ap_planner *planner)
-{
-    struct ap_session *session = planner->source->session;
-    struct ap_spread_nodes nodes = ap_spread_nodes_of(session);
-    uint64_t setting = ap_config_size(&session->config, AP_CONFIG_target_cell_size, 0);
-    uint64_t most = ap_leafcut(nodes.memory_per_bee_min, 0).target_bytes;
-    uint64_t wanted = ap_leafcut(nodes.memory_per_bee_min, setting).target_bytes;
-    return wanted < most ? wanted : most;
-}
-
-/* As many as the size asks for, and enough for every bee; never more than there are cells. */
-static size_t task_count(const struct ap_planner *planner, const struct ap_scan *scan)
-{
-    struct ap_spread_nodes nodes = ap_spread_nodes_of(planner->source->session);
-    uint64_t size = task_bytes(planner);
-    uint64_t count = scan->kept_bytes / (size > 0 ? size : 1) + 1;
-    if (count < (uint64_t)nodes.bees) count = (uint64_t)nodes.bees;
-    if (planner->wish->tasks > 0) count = planner->wish->tasks;
-    if (count > scan->kept) count = scan->kept;
-    if (count > AP_PLAN_TASKS_MAX) count = AP_PLAN_TASKS_MAX;
-    return count > 0 ? (size_t)count : 1;
-}
-
-/* Neighbours from cell `at` on: about the share of one of `left` tasks, and no more than the smallest bee
- * holds, but for a cell that is larger by itself. */
-static void fill_task(const struct ap_planner *planner, const uint64_t *sizes, size_t kept, size_t at, uint64_t bytes_left, size_t left,
-    struct ap_plan_task *task)
-{
-    uint64_t share = bytes_left / left;
-    uint64_t memory = ap_spread_nodes_of(planner->source->session).memory_per_bee_min;
-    size_t most = kept - at;
-    if (most > 0 && planner->wish->tasks == 0) most = ap_leafcut_task(sizes, kept, at, memory);
-    *task = (struct ap_plan_task) { .first = at };
-    while (task->count < most) {
-        uint64_t bytes = sizes[at + task->count];
-        bool must = task->count == 0 || left == 1;
-        if (!must && (kept - at - task->count < left || task->bytes + bytes / 2 > share)) break;
-        task->bytes += bytes;
-        task->count++;
-    }
-}
-
-/* Neighbouring cells, about as many bytes in each. */
 static enum apiary_code make_tasks(
     struct ap_planner *planner, struct ap_plan_stage *stage, struct apiary_error *err)
 {
     const struct ap_scan *scan = &planner->source->scans[stage->shard_frame];
-    size_t wanted = task_count(planner, scan), room = scan->kept + 1, at = 0;
-    if (room > AP_PLAN_TASKS_MAX) room = AP_PLAN_TASKS_MAX;
-    AP_AUTO_FREE uint64_t *sizes = cell_sizes(scan);
-    stage->tasks = ap_arena_alloc(&planner->plan->arena, room * sizeof *stage->tasks);
-    if (stage->tasks == NULL || sizes == NULL) return ap_fail_memory(err, "a plan");
-    uint64_t bytes = scan->kept_bytes;
-    do {
-        struct ap_plan_task *task = &stage->tasks[stage->task_count];
-        size_t left = wanted > stage->task_count ? wanted - stage->task_count : 1;
-        fill_task(planner, sizes, scan->kept, at, bytes, left, task);
-        if (++stage->task_count == room && at + task->count < scan->kept) /* no more tasks: it takes the rest */
-            for (; at + task->count < scan->kept; task->count++)
-                task->bytes += sizes[at + task->count];
-        bytes -= task->bytes;
-        at += task->count;
-    } while (at < scan->kept);
-    return APIARY_OK;
+    AP_AUTO_FREE uint64_t *sizes = ap_calloc(scan->kept + 1, sizeof *sizes);
+    size_t at = 0;
+    if (sizes == NULL) return ap_fail_memory(err, "a plan");
+    for (size_t i = 0; i < scan->snapshot->cell_count; i++) /* in commit order */
+        if (scan->reasons[i] == AP_KEPT)
+            sizes[at++] = (uint64_t)scan->snapshot->cells[i].size_bytes;
+    struct ap_plan_deal deal = { .session = planner->source->session,
+        .sizes = sizes, .count = scan->kept, .wanted = planner->wish->tasks };
+    return ap_plan_deal(&deal, &planner->plan->arena, &stage->tasks, &stage->task_count, err);
 }
 
 /* ---- one stage ---- */
@@ -439,7 +376,7 @@ static enum apiary_code fill_stage(struct staging *staging, const struct ap_byte
         .exact_column = exact_column,
         .context = planner,
         .first_bytes =
-            planner->wish->first_bytes > 0 ? planner->wish->first_bytes : task_bytes(planner),
+            planner->wish->first_bytes > 0 ? planner->wish->first_bytes : ap_plan_task_bytes(planner->source->session),
         .bound = staging->bound,
         .mistakes = planner->wish->mistakes };
     if (ap_planner_gave_up(planner)) return APIARY_OK;

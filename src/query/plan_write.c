@@ -128,6 +128,13 @@ enum apiary_code ap_plan_write_task(const struct ap_plan_run *run, size_t task, 
 {
     const struct ap_plan_stage *stage = &run->plan->stages[run->stage];
     if (task >= stage->task_count) return ap_fail(err, APIARY_INVALID, "stage %zu has no task %zu", run->stage, task);
+    if (run->plan->write->compaction != NULL) {
+        AP_AUTO(ap_arena) arena = { 0 };
+        AP_AUTO(ap_target) target = { 0 };
+        AP_TRY(take_settings(run, err));
+        AP_TRY(open_target(run, &arena, &target, err));
+        return ap_plan_compact_task(run, &stage->tasks[task], &target, out, figures, err);
+    }
     struct ap_plan_part part = ap_plan_part_task(run, task);
     part.through = true;
     return write_rows(&part, stage->fragment_sql, out, figures, err);
@@ -141,13 +148,32 @@ enum apiary_code ap_plan_write_merge(const struct ap_plan_run *run, const int *p
 
 /* ---- all of them ---- */
 
-static enum apiary_code read_all(struct ap_str content, const struct ap_target *target, struct ap_written *out, struct apiary_error *err)
+enum apiary_code ap_plan_held(struct ap_str content, struct ap_plan **out, struct ap_str *cells, struct apiary_error *err)
 {
+    *out = NULL;
+    *cells = (struct ap_str) { content.data, 0 };
+    if (content.size == 0) return APIARY_OK;
+    const char *end = memchr(content.data, '\n', content.size);
+    if (end == NULL) return ap_fail(err, APIARY_CORRUPT, "what a statement wrote is told in part");
+    struct ap_str line = { content.data, (size_t)(end - content.data) };
+    AP_TRY(ap_plan_read(line, out, err));
+    *cells = (struct ap_str) { end + 1, content.size - line.size - 1 };
+    if ((*out)->write != NULL && !(*out)->write->in_tasks && (*out)->frame_count == 0) return APIARY_OK;
+    ap_plan_free(*out);
+    *out = NULL;
+    return ap_fail(err, APIARY_CORRUPT, "what a statement wrote is out of form");
+}
+
+static enum apiary_code read_all(
+    const struct ap_plan_write *write, struct ap_str content, const struct ap_target *target, struct ap_written *out, struct apiary_error *err)
+{
+    AP_AUTO(ap_bytes) tag = { 0 };
+    AP_TRY(ap_plan_compact_tag(write, &tag, err));
     while (content.size > 0) {
         const char *end = memchr(content.data, '\n', content.size);
         if (end == NULL) return ap_fail(err, APIARY_CORRUPT, "cells written for frame %s: a line is cut off", target->name);
         struct ap_str line = { content.data, (size_t)(end - content.data) };
-        AP_TRY(ap_written_read(line, target, out, err));
+        AP_TRY(ap_written_read(line, target, ap_bytes_view(&tag), out, err));
         content = (struct ap_str) { end + 1, content.size - line.size - 1 };
     }
     return APIARY_OK;
@@ -160,7 +186,8 @@ enum apiary_code ap_plan_write_check(const struct ap_plan_run *run, struct ap_st
     AP_AUTO(ap_written) written = { 0 };
     AP_TRY(take_settings(run, err));
     AP_TRY(open_target(run, &arena, &target, err));
-    AP_TRY(read_all(content, &target, &written, err));
+    AP_TRY(read_all(run->plan->write, content, &target, &written, err));
+    if (run->plan->write->compaction != NULL) return ap_plan_compact_check(run->plan, &target, &written, err);
     return ap_written_check_partitions(run->session, &target, &written, err);
 }
 
@@ -172,13 +199,14 @@ enum apiary_code ap_plan_commit(const struct ap_plan_run *run, const char *txn, 
     AP_AUTO(ap_written) written = { 0 };
     struct apiary_error why = { 0 };
     AP_TRY(open_target(run, &arena, &target, err));
-    enum apiary_code code = read_all(content, &target, &written, &why);
+    enum apiary_code code = read_all(write, content, &target, &written, &why);
+    if (code == APIARY_OK && write->compaction != NULL) code = ap_plan_compact_check(run->plan, &target, &written, &why);
     if (code == APIARY_CORRUPT) return ap_fail(err, APIARY_INVALID, "%s", why.message); /* reading it again would not mend it */
     if (code != APIARY_OK) {
         if (err != NULL) *err = why;
         return code;
     }
-    if (written.count == 0 && target.base != NULL && !write->replace_all) { /* no rows: nothing to commit */
+    if (write->compaction == NULL && written.count == 0 && target.base != NULL && !write->replace_all) { /* no rows: nothing to commit */
         *version = (int64_t)write->base;
         return APIARY_OK;
     }
@@ -190,27 +218,34 @@ enum apiary_code ap_plan_commit(const struct ap_plan_run *run, const char *txn, 
         .spec = target.base != NULL && write->schema != NULL ? &spec : NULL, .txn = txn,
         .expires_mono_us = ap_mono_us(run->session->world->env) + COMMIT_US };
     uint64_t landed = 0;
-    code = ap_commit_written(run->session, &target, &written, &how, &landed, &why);
+    code = write->compaction != NULL
+               ? ap_plan_compact_commit(run, &target, &written, txn, how.expires_mono_us, &landed, &why)
+               : ap_commit_written(run->session, &target, &written, &how, &landed, &why);
     *version = code == APIARY_OK ? (int64_t)landed : -1;
     if (code == APIARY_EXISTS && target.base != NULL) return APIARY_OK; /* the log has this transaction */
     if (code != APIARY_OK && err != NULL) *err = why;
     return code;
 }
 
-enum apiary_code ap_plan_write_rows(struct ap_str content, int64_t *rows, struct apiary_error *err)
+enum apiary_code ap_plan_write_told(struct ap_str content, struct ap_plan_wrote *out, struct apiary_error *err)
 {
-    int64_t sum = 0, some = 0;
+    struct ap_plan_wrote sum = { .version = -1 };
+    int64_t rows = 0, bytes = 0;
     while (content.size > 0) {
         AP_AUTO_JSON *doc = NULL;
         const char *end = memchr(content.data, '\n', content.size);
         if (end == NULL) return ap_fail(err, APIARY_CORRUPT, "what was committed is told in part");
         struct ap_str line = { content.data, (size_t)(end - content.data) };
         AP_TRY(ap_json_parse(line, "cells that were written", &doc, err));
-        if (!ap_json_i64(yyjson_doc_get_root(doc), "rows", &some) || some < 0 || some > INT64_MAX - sum)
+        yyjson_val *root = yyjson_doc_get_root(doc);
+        if (!ap_json_i64(root, "rows", &rows) || rows < 0 || rows > INT64_MAX - sum.rows || !ap_json_i64(root, "bytes", &bytes) || bytes < 0
+            || bytes > INT64_MAX - sum.bytes)
             return ap_fail(err, APIARY_CORRUPT, "what was committed is told without its rows");
-        sum += some;
+        sum.rows += rows;
+        sum.bytes += bytes;
+        sum.cells += yyjson_arr_size(ap_json_member(root, "cells"));
         content = (struct ap_str) { end + 1, content.size - line.size - 1 };
     }
-    *rows = sum;
+    *out = sum;
     return APIARY_OK;
 }

@@ -21,6 +21,17 @@
 /* Open ledgers by location, kept for the life of the handle. Thread-safe. */
 struct ap_frames;
 
+/* A statement that writes and is handed over: only for the time of its run. */
+struct ap_handover {
+    int64_t deadline_us; /* from now */
+    char *query;         /* owned by who set it up: the id, once it is announced */
+    bool whole;          /* it is not cut in parts: nothing was done, and the run has failed */
+};
+/* A statement that writes and is run for others: its commit is theirs. */
+struct ap_held {
+    struct ap_bytes text; /* what is to be committed (query/spread_write.h); empty: nothing */
+};
+
 struct ap_spread_port;
 struct ap_world {
     struct ap_env *env;
@@ -93,6 +104,8 @@ struct ap_session {
     apiary_progress progress;
     void *progress_context;
     struct ap_result *open_result; /* cut short when the next statement starts */
+    struct ap_handover *handover;  /* NULL: statements are run, and waited for */
+    struct ap_held *held;          /* NULL: statements commit what they wrote */
 };
 AP_CHECKED enum apiary_code ap_session_open(
     struct ap_world *world, struct ap_session **out, struct apiary_error *err);

@@ -27,13 +27,10 @@ struct ap_spread_nodes ap_spread_nodes_of(const struct ap_session *session)
     return nodes;
 }
 
-bool ap_spread_wanted(struct ap_source *source, const char **why)
+bool ap_spread_worth(const struct ap_session *session, uint64_t bytes, const char **why)
 {
-    const struct ap_session *session = source->session;
     const char *mode = ap_config_text(&session->config, AP_CONFIG_distributed);
     struct ap_spread_nodes nodes = ap_spread_nodes_of(session);
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < source->scan_count; i++) bytes += source->scans[i].kept_bytes;
     *why = NULL;
     if (strcmp(mode, "force") == 0) return true;
     if (strcmp(mode, "off") == 0)
@@ -46,6 +43,18 @@ bool ap_spread_wanted(struct ap_source *source, const char **why)
              LOCAL_SECONDS * (uint64_t)session->world->pool_options->bees)
         *why = "one node is done with it within 2 seconds";
     return *why == NULL;
+}
+
+uint64_t ap_spread_bytes(const struct ap_source *source)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < source->scan_count; i++) bytes += source->scans[i].kept_bytes;
+    return bytes;
+}
+
+bool ap_spread_wanted(struct ap_source *source, const char **why)
+{
+    return ap_spread_worth(source->session, ap_spread_bytes(source), why);
 }
 
 /* "tasks=3,first=1,mistakes=4" */

@@ -29,6 +29,23 @@ void ap_plan_made_done(struct ap_plan_made *made);
 AP_CHECKED enum apiary_code ap_plan_make(struct ap_source *source, const struct ap_plan_wish *wish,
     struct ap_plan_made *out, struct apiary_error *err);
 
+/* Items (cells, or what else is worked on as a whole) dealt out to tasks, neighbours together. */
+struct ap_plan_deal {
+    const struct ap_session *session;
+    const uint64_t *sizes; /* bytes of each item */
+    size_t count;
+    size_t wanted; /* tasks, as far as there are items; 0: by size, and enough for every bee */
+};
+/* Tasks of about equal size, in the arena, their `first` and `count` in items; one at least. */
+AP_CHECKED enum apiary_code ap_plan_deal(const struct ap_plan_deal *deal, struct ap_arena *arena,
+    struct ap_plan_task **out, size_t *out_count, struct apiary_error *err);
+/* What the smallest bee holds of cells; less where cells are to be smaller than that. */
+uint64_t ap_plan_task_bytes(const struct ap_session *session);
+
+/* Should a statement that reads so many bytes of cells be divided? false with *why (static text) when not. */
+bool ap_spread_worth(const struct ap_session *session, uint64_t bytes, const char **why);
+/* Bytes of the cells that it reads. */
+uint64_t ap_spread_bytes(const struct ap_source *source);
 /* Should a statement over this source be divided? false with *why (static text) when not. */
 bool ap_spread_wanted(struct ap_source *source, const char **why);
 

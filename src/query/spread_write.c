@@ -2,6 +2,13 @@
 
 #include "core/alloc.h"
 
+bool ap_write_shared(const struct ap_session *session, uint64_t bytes, const char **why)
+{
+    bool wanted = ap_spread_worth(session, bytes, why);
+    if (wanted && (session->world->spread == NULL || ap_spread_nodes_of(session).nodes < 2)) *why = "no other node is there";
+    return *why == NULL;
+}
+
 enum apiary_code ap_write_plan(struct ap_source *source, const struct apiary_query *query, struct ap_plan **out, struct apiary_error *err)
 {
     const struct ap_session *session = source->session;
@@ -10,10 +17,19 @@ enum apiary_code ap_write_plan(struct ap_source *source, const struct apiary_que
     const char *why = NULL;
     wish.query = query;
     *out = NULL;
-    if (session->world->spread == NULL || source->scan_count == 0 || !ap_spread_wanted(source, &why) || ap_spread_nodes_of(session).nodes < 2) return APIARY_OK;
+    if (source->scan_count == 0) return APIARY_OK;
+    if (session->handover == NULL && !ap_write_shared(session, ap_spread_bytes(source), &why)) return APIARY_OK;
     AP_TRY(ap_plan_make(source, &wish, &made, err));
-    *out = AP_TAKE(made.plan);
+    bool parts = made.plan != NULL && made.plan->stage_count == 1 && made.plan->stages[0].kind != AP_CUT_WHOLE;
+    if (parts || session->handover == NULL) *out = AP_TAKE(made.plan); /* else earlier stages would be run here */
     return APIARY_OK;
+}
+
+enum apiary_code ap_handover_refuse(struct ap_session *session, struct apiary_error *err)
+{
+    if (session->handover == NULL) return APIARY_OK;
+    session->handover->whole = true;
+    return ap_fail(err, APIARY_UNSUPPORTED, "the statement cannot be submitted in parts");
 }
 
 static enum apiary_code keep(struct ap_plan *plan, struct ap_str text, const char **out, struct apiary_error *err)
@@ -41,6 +57,7 @@ static enum apiary_code keep_spec(struct ap_plan *plan, const struct ap_metadata
     return APIARY_OK;
 }
 
+/* plan->write, as `spread` says. */
 static enum apiary_code fill(struct ap_session *session, struct ap_plan *plan, const struct ap_write_spread *spread, struct apiary_error *err)
 {
     const struct ap_target *target = spread->target;
@@ -48,7 +65,8 @@ static enum apiary_code fill(struct ap_session *session, struct ap_plan *plan, c
     if (write == NULL) return ap_fail_memory(err, "a plan");
     *write = (struct ap_plan_write) { .name = target->entry.name, .description = "", .operation = spread->how->operation,
         .replace_all = spread->how->replace_all, .reads_target = spread->how->reads_target, .in_tasks = plan->plain, .sort = true,
-        .cell_bytes = ap_config_size(&session->config, AP_CONFIG_target_cell_size, 0),
+        .cell_bytes = spread->cell_bytes > 0 ? spread->cell_bytes : ap_config_size(&session->config, AP_CONFIG_target_cell_size, 0),
+        .compaction = spread->compaction,
         .partitions_max = (uint64_t)ap_partitions_max(session) };
     AP_TRY(keep(plan, spread->head, &write->head, err));
     AP_TRY(keep(plan, spread->tail, &write->tail, err));
@@ -62,8 +80,8 @@ static enum apiary_code fill(struct ap_session *session, struct ap_plan *plan, c
     return APIARY_OK;
 }
 
-enum apiary_code ap_write_spread_run(struct ap_session *session, struct ap_plan *plan, const struct ap_write_spread *spread, int64_t *rows,
-    int64_t *version, struct apiary_error *err)
+enum apiary_code ap_write_spread_run(struct ap_session *session, struct ap_plan *plan, const struct ap_write_spread *spread, struct ap_plan_wrote *wrote,
+    struct apiary_error *err)
 {
     const struct ap_spread_port *port = session->world->spread;
     AP_AUTO(ap_spread_files) files = { 0 };
@@ -71,5 +89,23 @@ enum apiary_code ap_write_spread_run(struct ap_session *session, struct ap_plan 
     AP_TRY(fill(session, plan, spread, err));
     AP_TRY(ap_spread_firsts(session, plan, &files, &told, err));
     struct ap_plan_run run = { .session = session, .plan = plan, .stage = plan->stage_count - 1, .results = files.results };
-    return port->run_write(port->context, &run, rows, version, err);
+    return port->run_write(port->context, &run, wrote, err);
+}
+
+enum apiary_code ap_write_hold(struct ap_session *session, const struct ap_target *target, const struct ap_written *written,
+    const struct ap_write_commit *how, struct apiary_error *err)
+{
+    struct ap_bytes *out = &session->held->text;
+    struct ap_plan_stage stage = { .kind = AP_CUT_WHOLE, .merge_sql = "" };
+    struct ap_write_spread spread = { .target = target, .how = how };
+    if (how->remove_count > 0 || out->size > 0) return ap_fail(err, APIARY_UNSUPPORTED, "only statements that add rows or replace all of them can be submitted");
+    struct ap_plan *plan = ap_calloc(1, sizeof *plan);
+    if (plan == NULL) return ap_fail_memory(err, "a plan");
+    *plan = (struct ap_plan) { .use = "", .settings = "{}", .values = "[]", .stages = &stage, .stage_count = 1 };
+    enum apiary_code code = fill(session, plan, &spread, err);
+    if (code == APIARY_OK) code = ap_plan_write(plan, out, err);
+    if (code == APIARY_OK) code = ap_bytes_add_text(out, "\n", err);
+    if (code == APIARY_OK) code = ap_written_write(written, &target->metadata, out, err);
+    ap_plan_free(plan);
+    return code;
 }

@@ -9,6 +9,12 @@
 #include "query/commit.h"
 #include "query/spread.h"
 
+/* Are nodes there to share a statement that writes with, and is one of so many bytes worth it? false with *why
+ * (static text) when not. */
+bool ap_write_shared(const struct ap_session *session, uint64_t bytes, const char **why);
+/* Is the statement to be handed over and cannot be, as it would have to run here? Then it fails. */
+AP_CHECKED enum apiary_code ap_handover_refuse(struct ap_session *session, struct apiary_error *err);
+
 /* source: resolved, not prepared. *out NULL: the statement is for this node alone. */
 AP_CHECKED enum apiary_code ap_write_plan(struct ap_source *source, const struct apiary_query *query,
     struct ap_plan **out, struct apiary_error *err);
@@ -17,9 +23,16 @@ struct ap_write_spread {
     const struct ap_target *target;
     const struct ap_write_commit *how;
     struct ap_str head, tail; /* around the query: its rows in the target's schema */
+    const struct ap_plan_compaction *compaction; /* in the plan's arena; NULL: a query's rows are written */
+    uint64_t cell_bytes;                         /* what cells are cut to; 0: as the session has it */
 };
-/* Fills in plan->write and runs it. *version: -1 when it is not known. */
+/* Fills in plan->write and runs it. */
 AP_CHECKED enum apiary_code ap_write_spread_run(struct ap_session *session, struct ap_plan *plan,
-    const struct ap_write_spread *spread, int64_t *rows, int64_t *version, struct apiary_error *err);
+    const struct ap_write_spread *spread, struct ap_plan_wrote *wrote, struct apiary_error *err);
+
+/* What a statement wrote, for whoever commits it (session->held): a line with a plan that has no parts and
+ * says where the rows go, a line with the cells. */
+AP_CHECKED enum apiary_code ap_write_hold(struct ap_session *session, const struct ap_target *target,
+    const struct ap_written *written, const struct ap_write_commit *how, struct apiary_error *err);
 
 #endif

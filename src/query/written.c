@@ -12,6 +12,20 @@
 
 enum { STATS_BYTES_MAX = 16 << 20, VALUE_BYTES_MAX = 16384, CELLS_MAX = 1000000 };
 
+enum apiary_code ap_cell_tags(
+    const struct ap_metadata *metadata, struct ap_str extra_tag, struct ap_arena *arena, struct ap_str *out, struct apiary_error *err)
+{
+    AP_AUTO(ap_bytes) tags = { 0 };
+    bool good = true;
+    AP_TRY(ap_shape_tags(metadata, &tags, err));
+    if (extra_tag.size > 0) {
+        tags.size--; /* the closing brace */
+        AP_TRY(ap_bytes_printf(&tags, err, "," AP_FMT "}", AP_ARG(extra_tag)));
+    }
+    *out = ap_arena_str(arena, ap_bytes_view(&tags), &good);
+    return good ? APIARY_OK : ap_fail_memory(err, "cells");
+}
+
 /* ---- writing ---- */
 
 static enum apiary_code write_cell(const struct ap_new_cell *cell, size_t value_count, struct ap_bytes *out, struct apiary_error *err)
@@ -111,10 +125,10 @@ static enum apiary_code read_cell(yyjson_val *item, const struct ap_target *targ
     return APIARY_OK;
 }
 
-enum apiary_code ap_written_read(struct ap_str line, const struct ap_target *target, struct ap_written *out, struct apiary_error *err)
+enum apiary_code ap_written_read(struct ap_str line, const struct ap_target *target, struct ap_str extra_tag, struct ap_written *out,
+    struct apiary_error *err)
 {
     AP_AUTO_JSON *doc = NULL;
-    AP_AUTO(ap_bytes) text = { 0 };
     struct ap_str tags;
     size_t i, count, first = out->count;
     int64_t rows = 0, bytes = 0;
@@ -127,8 +141,7 @@ enum apiary_code ap_written_read(struct ap_str line, const struct ap_target *tar
     if (out->count + yyjson_arr_size(list) > CELLS_MAX)
         return ap_fail(err, APIARY_LIMIT, "more than %d cells would be written to frame %s at once", CELLS_MAX, target->name);
     yyjson_arr_foreach(list, i, count, item) AP_TRY(read_cell(item, target, out, err));
-    AP_TRY(ap_shape_tags(&target->metadata, &text, err));
-    if (!kept(&out->arena, ap_bytes_view(&text), &tags)) return ap_fail_memory(err, "cells");
+    AP_TRY(ap_cell_tags(&target->metadata, extra_tag, &out->arena, &tags, err));
     for (i = first; i < out->count; i++) out->cells[i].tags = tags;
     out->rows += rows;
     out->bytes += bytes;

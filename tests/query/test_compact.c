@@ -95,8 +95,92 @@ static void plans(void **state)
     }
 }
 
+/* ---- shared out ---- */
+
+static size_t node_count = 3;
+
+static void nodes(void *context, struct ap_spread_nodes *out)
+{
+    *out = (struct ap_spread_nodes) { .nodes = node_count, .bees = (int)node_count, .memory_per_bee_min = 64 * MIB };
+}
+
+/* Twelve cells of three partitions; bins of two or four of them. What was planned is what is read from its text. */
+static void bins_are_dealt_out(void **state)
+{
+    static const struct ap_str partition_by[] = { { "p", 1 } };
+    static const struct {
+        const char *mode;
+        size_t nodes;
+        const char *said; /* why it is not shared out; NULL: it is */
+        int64_t mib;
+        const char *tasks; /* cells of each */
+    } deals[] = {
+        { "force", 3, NULL, 4, "4,4,4" },
+        { "force", 3, NULL, 8, "2,2,2,2,2,2" }, /* a bee of 64 MiB holds 16 of cells */
+        { "auto", 3, NULL, 40, "2,2,2,2,2,2" },
+        { "auto", 3, "it reads less than 64 MiB", 4, "" },
+        { "auto", 1, "no other node is there", 40, "" },
+        { "off", 3, "distributed = off", 40, "" },
+    };
+    struct apiary_error err = { 0 };
+    struct ap_pool_options pool = { .bees = 1, .memory_bytes = 64 * MIB };
+    struct ap_spread_port port = { .nodes = nodes };
+    struct ap_world world = { .pool_options = &pool, .spread = &port };
+    struct ap_session session = { .world = &world };
+    struct ap_texts cluster_by = { 0 };
+    struct ap_config_sources sources = { .system_file = "", .user_file = "", .directory_file = "" };
+    (void)state;
+    assert_ok(ap_config_load(&session.config, &sources, &err));
+    for (size_t i = 0; i < AP_COUNT(deals); i++) {
+        char paths[12][8];
+        struct ap_cell cells[12] = { 0 };
+        struct ap_str values[3] = { { "a", 1 }, { "b", 1 }, { "c", 1 } };
+        for (size_t j = 0; j < AP_COUNT(cells); j++) {
+            snprintf(paths[j], sizeof paths[j], "c%zu", j);
+            cells[j] = (struct ap_cell) { .path = ap_str_from(paths[j]), .partition_values = &values[j % 3],
+                .size_bytes = deals[i].mib * MIB, .row_count = 1 };
+        }
+        struct ap_snapshot snapshot = { .version = 5, .cells = cells, .cell_count = AP_COUNT(cells),
+            .metadata = { .partition_by = partition_by, .partition_count = 1 } };
+        struct ap_target target = { .base = &snapshot,
+            .entry = { .name = { "main", "main", "f" }, .id = { "0123456789abcdef0123456789abcdef" } } };
+        struct ap_compact_rules rules = { .cut = ap_leafcut(64 * MIB, deals[i].mib == 40 ? 81 * MIB : 0), .cells_min = 2, .all = true };
+        struct ap_compact_work work = { .session = &session, .target = &target, .cluster_by = &cluster_by };
+        struct ap_compact_order order = { .work = &work };
+        struct ap_plan *plan = NULL, *again = NULL;
+        struct ap_plan_compaction *compaction = NULL;
+        const char *why = NULL;
+        AP_AUTO(ap_compact_plan) bins = { 0 };
+        AP_AUTO(ap_bytes) shown = { 0 };
+        AP_AUTO(ap_bytes) text = { 0 };
+        node_count = deals[i].nodes;
+        assert_ok(ap_config_set(&session.config, AP_STR("distributed"), ap_str_from(deals[i].mode), "a test", &err));
+        assert_ok(ap_compact_plan(&snapshot, NULL, &rules, &bins, &err));
+        order.plan = &bins;
+        assert_ok(ap_compact_shared_plan(&order, &plan, &compaction, &why, &err));
+        if (deals[i].said != NULL) {
+            assert_null(plan);
+            assert_string_equal(why, deals[i].said);
+            continue;
+        }
+        assert_non_null(plan);
+        for (size_t j = 0; j < plan->stages[0].task_count; j++)
+            assert_ok(ap_bytes_printf(&shown, &err, "%s%zu", j > 0 ? "," : "", plan->stages[0].tasks[j].count));
+        assert_string_equal(ap_bytes_text(&shown), deals[i].tasks);
+        struct ap_plan_write write = { .name = target.entry.name, .id = target.entry.id, .base = 5, .description = "", .operation = "OPTIMIZE",
+            .in_tasks = true, .head = "", .tail = "", .compaction = compaction };
+        plan->write = &write;
+        assert_ok(ap_plan_write(plan, &text, &err));
+        assert_ok(ap_plan_read(ap_bytes_view(&text), &again, &err));
+        assert_string_equal(again->frames[0].cells[1], "c3"); /* a partition's cells stand together */
+        ap_plan_free(plan);
+        ap_plan_free(again);
+    }
+    ap_config_done(&session.config);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(plans) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(plans), cmocka_unit_test(bins_are_dealt_out) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

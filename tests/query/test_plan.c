@@ -109,6 +109,89 @@ static void refuses_to_write_what_is_out_of_form(void **state)
     refuse(ap_bytes_text(&text), cases, AP_COUNT(cases));
 }
 
+static const char compaction[] =
+    "{\"format\":1,\"setup\":[],\"use\":\"\",\"settings\":{},\"values\":[],\"frames\":[{\"hive\":\"main\",\"box\":\"main\",\"frame\":\"f\","
+    "\"id\":\"0123456789abcdef0123456789abcdef\",\"version\":7,\"view\":\"\",\"bytes\":50,\"cells\":[\"a\",\"b\",\"c\",\"d\",\"e\"]}],"
+    "\"stages\":[{\"kind\":\"gather\",\"fragment\":\"\",\"shardFrame\":0,\"tasks\":[[0,4,40],[4,1,10]],\"fragmentFrames\":[],"
+    "\"fragmentStages\":[],\"mergedView\":\"\",\"merge\":\"\",\"mergeFrames\":[],\"mergeStages\":[],\"columns\":[]}],\"replayable\":false,"
+    "\"write\":{\"hive\":\"main\",\"box\":\"main\",\"frame\":\"f\",\"id\":\"0123456789abcdef0123456789abcdef\",\"base\":7,"
+    "\"operation\":\"OPTIMIZE\",\"replaceAll\":false,\"readsTarget\":false,\"inTasks\":true,\"sort\":true,\"head\":\"\",\"tail\":\"\","
+    "\"cellBytes\":5,\"partitionsMax\":10,\"compaction\":{\"bins\":[2,2,1],\"clusterBy\":[\"x\"],\"condition\":\"p = 1\"}}}";
+
+static void a_plan_that_puts_cells_together(void **state)
+{
+    static const struct refusal cases[] = {
+        { "a bin without cells", "[2,2,1]", "[2,0,2,1]", "without cells", APIARY_CORRUPT },
+        { "a cell in no bin", "[2,2,1]", "[2,2]", "leave cells out", APIARY_CORRUPT },
+        { "more than there are", "[2,2,1]", "[2,2,1,1]", "leave cells out", APIARY_CORRUPT },
+        { "a bin of two tasks", "[2,2,1]", "[2,3]", "within a bin", APIARY_CORRUPT },
+        { "no bins", "[2,2,1]", "[]", "leave cells out", APIARY_CORRUPT },
+        { "a bin without end", "[2,2,1]", "[18446744073709551615]", "a bin's cells", APIARY_CORRUPT },
+        { "another version", "\"base\":7", "\"base\":6", "another frame", APIARY_CORRUPT },
+        { "another frame", "\"write\":{\"hive\":\"main\",\"box\":\"main\",\"frame\":\"f\",\"id\":\"0",
+            "\"write\":{\"hive\":\"main\",\"box\":\"main\",\"frame\":\"f\",\"id\":\"1", "another frame", APIARY_CORRUPT },
+        { "all cells of it", "\"replaceAll\":false", "\"replaceAll\":true", "another frame", APIARY_CORRUPT },
+        { "by the merge", "\"inTasks\":true", "\"inTasks\":false", "another frame", APIARY_CORRUPT },
+        { "no condition", ",\"condition\":\"p = 1\"", "", "condition", APIARY_CORRUPT },
+    };
+    struct apiary_error err = { 0 };
+    struct ap_plan *plan = NULL;
+    AP_AUTO(ap_bytes) again = { 0 };
+    (void)state;
+    assert_ok(ap_plan_read(ap_str_from(compaction), &plan, &err));
+    const struct ap_plan_compaction *read = plan->write->compaction;
+    assert_int_equal(read->bin_count, 3);
+    assert_int_equal(read->bins[1], 2);
+    assert_string_equal(read->cluster_by[0], "x");
+    assert_string_equal(read->condition, "p = 1");
+    assert_ok(ap_plan_write(plan, &again, &err));
+    assert_string_equal(ap_bytes_text(&again), compaction);
+    ap_plan_free(plan);
+    refuse(compaction, cases, AP_COUNT(cases));
+}
+
+/* What a statement left that was run as text: where its rows go, and then its cells. */
+static void a_plan_that_was_held(void **state)
+{
+    static const char plan_text[] =
+        "{\"format\":1,\"setup\":[],\"use\":\"\",\"settings\":{},\"values\":[],\"frames\":[],\"stages\":[{\"kind\":\"whole\",\"merge\":\"\","
+        "\"mergeFrames\":[],\"mergeStages\":[],\"columns\":[]}],\"replayable\":false,\"write\":{\"hive\":\"main\",\"box\":\"main\","
+        "\"frame\":\"f\",\"id\":\"0123456789abcdef0123456789abcdef\",\"base\":7,\"operation\":\"WRITE\",\"replaceAll\":false,"
+        "\"readsTarget\":false,\"inTasks\":false,\"sort\":true,\"head\":\"\",\"tail\":\"\",\"cellBytes\":0,\"partitionsMax\":10}}\n";
+    static const struct {
+        const char *label, *from, *to;
+    } cases[] = {
+        { "no line", "\n", "" },
+        { "it reads", ",\"write\":", ",\"wrote\":" },
+        { "tasks write, and there are none", "\"inTasks\":false", "\"inTasks\":true" },
+        { "it reads a frame", "\"frames\":[]", "\"frames\":[{\"hive\":\"main\",\"box\":\"main\",\"frame\":\"f\","
+          "\"id\":\"0123456789abcdef0123456789abcdef\",\"version\":7,\"view\":\"\",\"bytes\":0,\"cells\":[]}]" },
+        { "it puts cells together", "\"partitionsMax\":10",
+            "\"partitionsMax\":10,\"compaction\":{\"bins\":[],\"clusterBy\":[],\"condition\":\"\"}" },
+    };
+    struct apiary_error err = { 0 };
+    struct ap_plan *plan = NULL;
+    struct ap_str cells = { 0 };
+    AP_AUTO(ap_bytes) content = { 0 };
+    (void)state;
+    assert_ok(ap_plan_held(AP_STR(""), &plan, &cells, &err));
+    assert_null(plan);
+    assert_int_equal(cells.size, 0);
+    assert_ok(ap_bytes_printf(&content, &err, "%s{\"rows\":3}\n", plan_text));
+    assert_ok(ap_plan_held(ap_bytes_view(&content), &plan, &cells, &err));
+    assert_string_equal(plan->write->name.frame, "f");
+    assert_true(ap_str_is(cells, "{\"rows\":3}\n"));
+    ap_plan_free(plan);
+    for (size_t i = 0; i < AP_COUNT(cases); i++) {
+        AP_AUTO(ap_bytes) text = { 0 };
+        const char *at = strstr(plan_text, cases[i].from);
+        assert_true_in(cases[i].label, at != NULL);
+        assert_ok(ap_bytes_printf(&text, &err, "%.*s%s%s", (int)(at - plan_text), plan_text, cases[i].to, at + strlen(cases[i].from)));
+        assert_code_in(cases[i].label, ap_plan_held(ap_bytes_view(&text), &plan, &cells, &err), APIARY_CORRUPT);
+        assert_true_in(cases[i].label, plan == NULL);
+    }
+}
+
 static void refuses_what_is_out_of_form(void **state)
 {
     static const struct refusal cases[] = {
@@ -166,6 +249,8 @@ int main(void)
         cmocka_unit_test(reads_and_writes),
         cmocka_unit_test(refuses_what_is_out_of_form),
         cmocka_unit_test(a_plan_that_writes),
+        cmocka_unit_test(a_plan_that_was_held),
+        cmocka_unit_test(a_plan_that_puts_cells_together),
         cmocka_unit_test(refuses_to_write_what_is_out_of_form),
         cmocka_unit_test(no_memory),
     };

@@ -3,6 +3,8 @@
 
 #include "query/cellwriter.h"
 
+static const struct ap_str none; /* no tag beside */
+
 #define UUID "01a22859-2cf7-7d37-b375-ac43104c1880"
 
 static const struct ap_field fields[] = {
@@ -31,8 +33,8 @@ static void told_and_read(void **state)
     (void)state;
     struct ap_written two = { .cells = cells, .count = 2, .rows = 3, .bytes = 21 };
     assert_ok(ap_written_write(&two, &frame.metadata, &text, &err));
-    assert_ok(ap_written_read(ap_bytes_view(&text), &frame, &written, &err));
-    assert_ok(ap_written_read(ap_bytes_view(&text), &frame, &written, &err));
+    assert_ok(ap_written_read(ap_bytes_view(&text), &frame, none, &written, &err));
+    assert_ok(ap_written_read(ap_bytes_view(&text), &frame, none, &written, &err));
     assert_int_equal(written.count, 4);
     assert_int_equal(written.rows, 6);
     assert_int_equal(written.bytes, 42);
@@ -40,6 +42,9 @@ static void told_and_read(void **state)
     assert_true(ap_str_equal(written.cells[0].partition_values[0], values[0]));
     assert_null(written.cells[1].partition_values[0].data);
     assert_true(ap_str_find(written.cells[3].tags, AP_STR("apiary.shape")) != SIZE_MAX);
+    assert_ok(ap_written_read(ap_bytes_view(&text), &frame, AP_STR("\"t\":\"1\""), &written, &err));
+    assert_true(ap_str_find(written.cells[3].tags, AP_STR("\"t\"")) == SIZE_MAX);
+    assert_true(ap_str_find(written.cells[4].tags, AP_STR(",\"t\":\"1\"}")) != SIZE_MAX);
 }
 
 static void refused(void **state)
@@ -64,7 +69,7 @@ static void refused(void **state)
     for (size_t i = 0; i < AP_COUNT(cases); i++) {
         struct apiary_error err = { 0 };
         AP_AUTO(ap_written) written = { 0 };
-        assert_code_in(cases[i].label, ap_written_read(ap_str_from(cases[i].text), &frame, &written, &err), APIARY_CORRUPT);
+        assert_code_in(cases[i].label, ap_written_read(ap_str_from(cases[i].text), &frame, none, &written, &err), APIARY_CORRUPT);
     }
 }
 

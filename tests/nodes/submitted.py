@@ -1,0 +1,163 @@
+#!/usr/bin/env python3
+"""Statements that write, handed over with `apiary submit`: done once, whoever dies, and `attach` and `result` tell what
+became of them.
+
+AP_ROUNDS says how many kills there are (default 6). With APIARY_TEST_ROOT the store is in a bucket."""
+
+import os
+import random
+import signal
+import time
+
+from swarm_nodes import Swarm, finish  # first: it finds the folders of the others
+from writes import number, rows, settled
+
+from apiary_cli import REMOTE, main
+
+ROUNDS = int(os.environ.get("AP_ROUNDS", "6"))
+ROWS = 120_000
+
+
+def submit(swarm, text, *more):
+    code, out, err = swarm.run("submit", text, *more)
+    assert code == 0, f"{text}: {err}"
+    return out.strip()
+
+
+def ended(swarm, query, said):
+    """Waits for its end; attach and result tell the same of it."""
+    code, out, err = swarm.run("attach", query)
+    assert code == 0 and said in out + err, f"{said}: {code} {out} {err}"
+    again = swarm.run("result", query)
+    assert again == (code, out, err), f"{again} is not {(code, out, err)}"
+
+
+def before_anybody_is_there(swarm):
+    """What is handed over while no node is alive waits for one; nothing is done by who hands it over."""
+    swarm.fill(ROWS)
+    swarm.sql("CREATE FRAME u (p INTEGER, x BIGINT); CREATE FRAME w (p INTEGER, x BIGINT)")
+    queries = [(submit(swarm, "INSERT INTO u SELECT p, x FROM t WHERE x % 2 = 0;"), f"Committed {ROWS // 2} rows (version 1)."),
+               (submit(swarm, "CREATE FRAME c PARTITIONED BY (p) AS SELECT p, count(*) AS n FROM t GROUP BY p"), "Committed 6 rows"),
+               (submit(swarm, "INSERT INTO w VALUES (1, 2), (3, 4)"), "Committed 2 rows"),
+               (submit(swarm, "CREATE FRAME v AS SELECT i AS x FROM range(10) r(i)"), "Committed 10 rows"),
+               (submit(swarm, "INSERT INTO w SELECT p, x FROM t WHERE x < 0"), "Committed 0 rows"),
+               (submit(swarm, "INSERT INTO w SELECT i, i FROM range(0) r(i)"), "Committed 0 rows")]
+    replaced = submit(swarm, "INSERT OVERWRITE u SELECT p, x FROM t")
+    dropped = submit(swarm, "INSERT INTO u SELECT p, -x FROM t")
+    code, out, _ = swarm.run("cancel", dropped)
+    assert code == 0 and "ancelled" in out, out
+    assert number(swarm, "SELECT count(*) FROM u") == 0
+    code, _, err = swarm.run("result", queries[0][0])
+    assert code == 1 and err.startswith("Error (BUSY)"), err
+    swarm.sql("INSERT INTO u VALUES (-1, -1)", "--set", "distributed=off")
+    for _ in range(3):
+        swarm.start()
+    for query, said in queries[1:]:
+        ended(swarm, query, said)
+    ended(swarm, queries[0][0], f"Committed {ROWS // 2} rows (version 2).")
+    code, _, err = swarm.run("attach", replaced)  # it would take rows that it never saw
+    assert code == 1 and err.startswith("Error (CONFLICT)"), err
+    code, _, err = swarm.run("attach", dropped)
+    assert code == 1 and "was cancelled" in err, err
+    settled(swarm)
+    assert rows(swarm, "SELECT count(*), count(DISTINCT x), min(x) FROM u") == [[str(ROWS // 2 + 1)] * 2 + ["-1"]]
+    assert rows(swarm, "SELECT count(*), sum(n) FROM c") == [["6", str(ROWS)]]
+    assert rows(swarm, "SELECT p, x FROM w ORDER BY p") == [["1", "2"], ["3", "4"]]
+    assert rows(swarm, "SELECT count(*), sum(x) FROM v") == [["10", "45"]]
+
+
+def transactions(swarm, frame):
+    """How many versions of the frame's log carry a query's transaction."""
+    logs = swarm.folder / "store" / "main" / "main" / frame / "_delta_log"
+    return sum('"txn":{"appId":"apiary:' in path.read_text() for path in logs.glob("*.json"))
+
+
+def as_text_and_in_parts(swarm):
+    """What cannot be cut is done by one node as it was typed, and committed as the rest is."""
+    ended(swarm, submit(swarm, "CREATE OR REPLACE FRAME v AS SELECT p, max(x) AS m FROM t GROUP BY p "
+                        "HAVING max(x) > (SELECT min(x) FROM (SELECT x FROM t ORDER BY x LIMIT 5))"), "Committed 6 rows")
+    assert rows(swarm, "SELECT count(*), max(m) FROM v") == [["6", str(ROWS - 1)]]
+    ended(swarm, submit(swarm, "INSERT INTO w BY NAME SELECT a.x FROM t a FULL JOIN t b USING (x) WHERE x < 50"), "Committed 50 rows")
+    ended(swarm, submit(swarm, "CREATE FRAME mapped PARTITIONED BY (\"p=q\") WITH ('delta.columnMapping.mode' = 'name') AS "
+                               "SELECT i % 3 AS \"p=q\", i AS x FROM range(9) r(i)"), "Committed 9 rows")
+    assert rows(swarm, "SELECT count(*), sum(x) FROM mapped WHERE \"p=q\" = 1") == [["3", "12"]]
+    for text, said in [("INSERT INTO w SELECT p, x, error('stop') FROM t", "columns"), ("INSERT INTO w SELECT p, error('stop') FROM t", "stop"),
+                       ("INSERT INTO nothing VALUES (1)", "nothing"), ("CREATE FRAME v AS SELECT p FROM t", "exists already")]:
+        code, out, err = swarm.run("submit", text)
+        if code == 0:
+            code, out, err = swarm.run("attach", out.strip())
+        assert code == 1 and said in err, f"{text}: {code} {out} {err}"
+    assert number(swarm, "SELECT count(*) FROM w") == 52
+    if not REMOTE:
+        assert transactions(swarm, "w") == 2 and transactions(swarm, "v") == 2, (transactions(swarm, "w"), transactions(swarm, "v"))
+
+
+def refused(swarm):
+    """What cannot be handed over says so, and is not done."""
+    before = swarm.sql("SHOW FRAMES"), rows(swarm, "SELECT count(*) FROM w")
+    for text in ("DELETE FROM w", "DROP FRAME w", "UPDATE w SET x = 0", "TRUNCATE w", "CREATE FRAME n (x INTEGER)", "CREATE TEMP FRAME n AS SELECT 1 AS x",
+                 "CREATE FRAME IF NOT EXISTS n AS SELECT 1 AS x", "INSERT INTO c REPLACE WHERE p = 1 SELECT 1, 2", "CREATE HIVE n",
+                 "COPY t TO 'x.csv'", "OPTIMIZE w", "SELECT 1; SELECT 2", "INSERT INTO w SELECT 1, 2; DROP FRAME w"):
+        code, out, err = swarm.run("submit", text)
+        assert code == 1 and err.startswith("Error (") and ("submit" in err), f"{text}: {code} {out} {err}"
+    code, _, err = swarm.run("submit", "INSERT INTO w VALUES (1, 1)", "--deadline", "86400")
+    assert code == 1 and "at most 6 hours" in err, err
+    assert (swarm.sql("SHOW FRAMES"), rows(swarm, "SELECT count(*) FROM w")) == before
+
+
+def kill(swarm, seed, whom):
+    """One statement handed over, one kill -9 in its midst."""
+    pick = random.Random(seed)
+    frame, in_parts = f"k{seed}", pick.random() < 0.5
+    source = "t" if in_parts else f"(SELECT i % 6 AS p, i AS x FROM range({ROWS}) r(i))"
+    swarm.sql(f"CREATE FRAME {frame} (p INTEGER, x BIGINT)")
+    asked = swarm.begin("submit", f"INSERT INTO {frame} SELECT p, x FROM {source}")
+    if whom == "submitter":
+        time.sleep(pick.uniform(0.05, 0.5))
+        asked.send_signal(signal.SIGKILL)
+        _, out, _ = finish(asked)
+    else:
+        code, out, err = finish(asked)
+        assert code == 0, err
+        time.sleep(pick.uniform(0, 0.5))
+        swarm.nodes.pop(pick.choice(sorted(swarm.nodes))).end()
+    if out.strip():
+        ended(swarm, out.strip(), f"Committed {ROWS} rows")
+    settled(swarm)
+    there = [int(n) for n in rows(swarm, f"SELECT count(*), count(DISTINCT x) FROM {frame}")[0]]
+    where = f"seed {seed}, {whom} killed, in parts: {in_parts}, id: {out}"
+    assert there in ([0, 0], [ROWS, ROWS]), f"{where}: {there} rows"
+    assert there[0] == ROWS or not out.strip(), where
+    if not REMOTE:
+        assert transactions(swarm, frame) == (there[0] > 0), where
+    if whom == "node":
+        swarm.start()
+    print(f"# {whom} killed, {'in parts' if in_parts else 'as text'}: {there[0]} rows")
+
+
+def cases(swarm):
+    def it_waits_for_nodes():
+        before_anybody_is_there(swarm)
+
+    def whole_statements_too():
+        as_text_and_in_parts(swarm)
+
+    def what_cannot_be_handed_over_is_not_done():
+        refused(swarm)
+
+    def a_round(seed):
+        def run():
+            kill(swarm, seed, "submitter" if seed % 2 else "node")
+        run.__name__ = f"round {seed}"
+        return run
+
+    def all_leave_in_good_order():
+        swarm.stop()
+
+    return [it_waits_for_nodes, whole_statements_too, what_cannot_be_handed_over_is_not_done,
+            *(a_round(seed) for seed in range(ROUNDS)), all_leave_in_good_order]
+
+
+if __name__ == "__main__":
+    with Swarm() as there:
+        main(cases(there))
