@@ -27,6 +27,7 @@ static const struct {
     { "cancel", command_cancel, "cancel QUERY", "cancel a submitted query" },
     { "whoami", command_whoami, "whoami [STORAGE]", "whose rights the store goes by, and until when" },
     { "doctor", command_doctor, "doctor [STORAGE] [--race]", "try out what a store permits and promises" },
+    { "policy", command_policy, "policy [ROLE]", "an access policy for a bucket: what one role needs and no more" },
     { "cp", command_cp, "cp FROM TO", "a whole store into another one" },
     { "push", command_push, "push TO", "this store into another one" },
     { "config", command_config, "config", "every setting, its value and where it came from" },
