@@ -36,6 +36,10 @@ class Bucket:
     def pace(self, milliseconds, bytes_per_second=0):
         self.tell("pace", f"{milliseconds} {bytes_per_second}")
 
+    def gather(self, count):
+        """Requests wait until so many are under way."""
+        self.tell("gather", str(count))
+
     def seen(self):
         return json.load(urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/seen", timeout=10))
 

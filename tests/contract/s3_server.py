@@ -20,6 +20,8 @@ uploads in parts that are open, parts in flight at most, and the headers of the 
 PUT /-/policy/KEY with a policy of AWS makes an access key (secret "secret") that may do what it says and nothing else
 (s3_policy.py); GET /-/policy/KEY is JSON: "denied", what was refused to it, and "idle", the grants that no request needed.
 
+PUT /-/gather with a number: requests wait until so many are under way at once (or 20 s), which is seen in "parallel"; 0 ends it.
+
 Without a signature: PUT /-/put/BUCKET/KEY and GET /-/get/BUCKET/KEY; GET /-/take/BUCKET/KEY, which removes it; GET /-/keys/BUCKET,
 all keys; PUT /-/age/BUCKET/PREFIX with seconds makes what lies there older; GET /-/log gives what was answered since
 the last time as JSON ([method, path, range, bytes]); PUT /-/pace with "MILLISECONDS BYTES_PER_SECOND"
@@ -55,6 +57,9 @@ pace = [0.0, 0.0]  # seconds, bytes a second
 busy_until = [0.0]
 seen = {"methods": {}, "region": "", "uploads": 0, "parallel": 0, "headers": {}, "running": 0}
 lock = threading.Lock()
+gather = [0]
+gathered = threading.Condition(lock)
+GATHER_SECONDS = 20
 
 
 class Refuse(Exception):
@@ -171,6 +176,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 text = json.dumps({"denied": policy.denied, "idle": sorted(policy.grants() - policy.used)})
             self.answer(200, text.encode())
             return
+        if path == "/-/gather":
+            with lock:
+                gather[0] = int(body)
+                gathered.notify_all()
+            self.answer(200)
+            return
         if path == "/-/pace":
             pace[:] = float(body.split()[0]) / 1000, float(body.split()[1])
             self.answer(200)
@@ -216,6 +227,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 seen["headers"] = {name.lower(): value for name, value in self.headers.items()
                                    if name.lower() not in ("authorization", "x-amz-security-token")}
             fault = faults.pop(0) if faults else "ok"
+            if gather[0]:
+                if seen["running"] >= gather[0]:
+                    gather[0] = 0
+                    gathered.notify_all()
+                gathered.wait_for(lambda: gather[0] == 0, GATHER_SECONDS)
         try:
             self.serve_one(fault, path, query, body)
         finally:
