@@ -6,13 +6,14 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* What the program knows of the store's credentials stays out of a core dump: none is written to a file, and one that goes to a
- * program (core_pattern with '|') holds no memory. Chambers inherit both. */
+/* What the program knows of the store's credentials stays out of core dumps. With a limit of one byte the kernel writes no file, and
+ * starts no program either where core_pattern names one (a limit of 0 does not count there). Should somebody lift it, a core holds no
+ * memory. Chambers inherit both. */
 static void keep_memory_out_of_cores(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_CORE, &limit) == 0) {
-        limit.rlim_cur = 0;
+        limit.rlim_cur = limit.rlim_max < 1 ? limit.rlim_max : 1;
         (void)setrlimit(RLIMIT_CORE, &limit);
     }
     int fd = open("/proc/self/coredump_filter", O_WRONLY | O_CLOEXEC);
