@@ -74,6 +74,7 @@ int command_cancel(const struct arguments *arguments);
 int command_replay(const struct arguments *arguments);
 int command_whoami(const struct arguments *arguments);
 int command_doctor(const struct arguments *arguments);
+int command_policy(const struct arguments *arguments);
 int command_cp(const struct arguments *arguments);
 int command_push(const struct arguments *arguments);
 

@@ -1,4 +1,4 @@
-/* Commands about stores themselves: whoami, doctor, cp, push. */
+/* Commands about stores themselves: whoami, doctor, policy, cp, push. */
 #include "cli.h"
 #include "value.h"
 
@@ -44,6 +44,27 @@ int command_doctor(const struct arguments *arguments)
         if (!arguments->quiet) fprintf(stderr, "%d check%s failed.\n", bad, bad == 1 ? "" : "s");
         code = EXIT_FAILED_STATEMENT;
     }
+    client_close(&client);
+    return code;
+}
+
+/* policy [ROLE]: without one, what roles there are */
+int command_policy(const struct arguments *arguments)
+{
+    struct client client;
+    struct apiary_error err = { 0 };
+    char *text = NULL;
+    if (arguments->word_count > 1) {
+        fprintf(stderr, "usage: apiary policy [ROLE] --storage URI\n");
+        return EXIT_USAGE;
+    }
+    int code = client_open(&client, arguments, false);
+    if (code != 0) return code;
+    if (apiary_policy(client.handle, arguments->word_count == 1 ? arguments->words[0] : NULL, &text, &err) != APIARY_OK) {
+        tell_error(&err);
+        code = err.code == APIARY_INVALID ? EXIT_USAGE : EXIT_FAILED_STATEMENT;
+    } else fputs(text, stdout);
+    apiary_free(text);
     client_close(&client);
     return code;
 }

@@ -348,6 +348,12 @@ typedef void (*apiary_finding)(void *context, const char *check, const char *hea
 APIARY_API int apiary_doctor(struct apiary *handle, int racers, apiary_finding finding,
     void *context, int *bad, struct apiary_error *err);
 
+/* An access policy for the handle's bucket, as text to be printed: what one role needs and no more. S3: a
+ * document of IAM; Google, Azure: commands of their tools. Nothing is asked of the store. role: "reader", "writer",
+ * "submitter", "node", "maintainer" (docs/operations.md); NULL: lines of "role<tab>what it is for".
+ * codes: INVALID (no such role), UNSUPPORTED (the store is no bucket) */
+APIARY_API int apiary_policy(struct apiary *handle, const char *role, char **text, struct apiary_error *err);
+
 /* objects: found at the target or copied, and all; bytes: copied, and to be copied. */
 typedef void (*apiary_copy_progress)(void *context, uint64_t objects_done, uint64_t objects,
     uint64_t bytes_done, uint64_t bytes);

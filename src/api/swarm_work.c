@@ -513,7 +513,7 @@ static enum apiary_code run_write(void *context, const struct ap_plan_run *run, 
     return APIARY_OK;
 }
 
-/* Who is there, asked for at most once a heartbeat. */
+/* Who is there, asked for at most once a heartbeat. Who may not ask (a reader, by `apiary policy`) is alone. */
 static void nodes(void *context, struct ap_spread_nodes *out)
 {
     struct apiary *handle = context;
@@ -523,7 +523,9 @@ static void nodes(void *context, struct ap_spread_nodes *out)
     bool fresh = handle->spread_seen_us != 0 && now_us - handle->spread_seen_us < FRESH_BEATS * ap_config_us(&handle->config, AP_CONFIG_heartbeat);
     if (fresh) *out = handle->spread_nodes;
     ap_unlock(handle->env, handle->node_lock);
-    if (fresh || ap_view_look(handle->world.store, &view, NULL) != APIARY_OK) return;
+    if (fresh) return;
+    enum apiary_code code = ap_view_look(handle->world.store, &view, NULL);
+    if (code != APIARY_OK && code != APIARY_DENIED) return;
     struct ap_node_id boot = boot_of(handle);
     struct ap_spread_nodes seen = { .nodes = 1, .memory_per_bee_min = out->memory_per_bee_min };
     for (size_t i = 0; i < view.count; i++) {

@@ -30,18 +30,17 @@ struct ap_spread_nodes ap_spread_nodes_of(const struct ap_session *session)
 bool ap_spread_worth(const struct ap_session *session, uint64_t bytes, const char **why)
 {
     const char *mode = ap_config_text(&session->config, AP_CONFIG_distributed);
-    struct ap_spread_nodes nodes = ap_spread_nodes_of(session);
     *why = NULL;
     if (strcmp(mode, "force") == 0) return true;
     if (strcmp(mode, "off") == 0)
         *why = "distributed = off";
-    else if (nodes.nodes < 2)
-        *why = "no other node is there";
     else if (bytes < LOCAL_BYTES)
         *why = "it reads less than 64 MiB";
     else if (bytes / BYTES_PER_BEE_SECOND <
              LOCAL_SECONDS * (uint64_t)session->world->pool_options->bees)
         *why = "one node is done with it within 2 seconds";
+    else if (ap_spread_nodes_of(session).nodes < 2) /* last: it asks the store */
+        *why = "no other node is there";
     return *why == NULL;
 }
 

@@ -100,7 +100,7 @@ static bool check_list(struct visit *visit)
 {
     struct apiary_error error;
     AP_AUTO(ap_list) list = { 0 };
-    struct ap_list_request request = { .prefix = "", .delimited = true, .limit = 100 };
+    struct ap_list_request request = { .prefix = "_registry/", .delimited = true, .limit = 100 };
     char detail[160];
     enum apiary_code code = ap_store_list(visit->store, &request, &list, &error);
     if (code != APIARY_OK) {
@@ -108,7 +108,7 @@ static bool check_list(struct visit *visit)
             "Microsoft.Storage/…/blobs/read");
         return false;
     }
-    snprintf(detail, sizeof detail, "%zu%s names at the top", list.count + list.prefixes.count,
+    snprintf(detail, sizeof detail, "%zu%s names in _registry", list.count + list.prefixes.count,
         list.more ? " or more" : "");
     tell(visit, "list", AP_HEALTH_GOOD, detail, "");
     int64_t skew_s = (list.now_us - ap_now_us(visit->env)) / AP_US_PER_SECOND;

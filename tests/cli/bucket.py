@@ -27,7 +27,7 @@ class Bucket:
         return f"s3://{bucket}/{prefix}?endpoint=http://127.0.0.1:{self.port}"
 
     def tell(self, what, words):
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/-/{what}", data=words.encode(), method="PUT")
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/-/{what}", data=words.encode() if isinstance(words, str) else words, method="PUT")
         urllib.request.urlopen(request, timeout=10).read()
 
     def faults(self, words):
@@ -36,8 +36,39 @@ class Bucket:
     def pace(self, milliseconds, bytes_per_second=0):
         self.tell("pace", f"{milliseconds} {bytes_per_second}")
 
+    def gather(self, count):
+        """Requests wait until so many are under way."""
+        self.tell("gather", str(count))
+
     def seen(self):
         return json.load(urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/seen", timeout=10))
+
+    def permit(self, key, policy):
+        """An access key (secret "secret") that may do what a policy of AWS says and nothing else."""
+        self.tell(f"policy/{key}", policy)
+
+    def judged(self, key):
+        """What was refused to it, and which grants no request of it needed."""
+        answer = json.load(urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/policy/{key}", timeout=10))
+        return answer["denied"], answer["idle"]
+
+    def put(self, path, body):
+        """An object, past all policies: "bucket/key"."""
+        self.tell(f"put/{path}", body)
+
+    def get(self, path):
+        return urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/get/{path}", timeout=10).read()
+
+    def keys(self, bucket="bucket"):
+        return json.load(urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/keys/{bucket}", timeout=10))
+
+    def take(self, path):
+        """The bytes of an object, which is gone then."""
+        return urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/take/{path}", timeout=10).read()
+
+    def age(self, prefix, seconds):
+        """Makes all objects below "bucket/prefix" older."""
+        self.tell(f"age/{prefix}", str(seconds))
 
     def log(self):
         """What was answered since the last time: [method, path, range, bytes]."""

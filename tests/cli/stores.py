@@ -10,13 +10,15 @@ import json
 import os
 import pathlib
 import re
+import subprocess
+import sys
 import threading
 import time
 import urllib.parse
 import uuid
 
 from apiary_cli import REMOTE, Skip, Store, main
-from bucket import Bucket
+from bucket import SOURCE, Bucket
 
 PLANT = f"planted-{uuid.uuid4().hex}"  # nobody else on the machine has it in a command line
 PLANTED = {"AWS_SECRET_ACCESS_KEY": f"{PLANT}-1", "AWS_SESSION_TOKEN": f"{PLANT}-2"}
@@ -279,6 +281,50 @@ def counts_are_shown():
         assert code == 2 and "'cheap' is no price of a store" in err, err
 
 
+def policies_are_printed():
+    """Their shape; that they are enough and no more is nodes/policy.py."""
+    sys.path.append(str(SOURCE / "tests/contract"))
+    from s3_policy import Policy, check
+    with Store() as store:
+        run = lambda role, uri, **env: store.run("policy", role, "-s", uri, env=env)
+        code, out, err = store.run("policy")
+        roles = [line.split("\t")[0] for line in out.splitlines()]
+        assert code == 0 and roles == ["reader", "writer", "submitter", "node", "maintainer"], (out, err)
+        for role in roles:
+            for uri, root in (("s3://lake/a/b?region=eu-central-1", "a/b/"), ("s3://lake", "")):
+                code, out, err = run(role, uri)
+                policy = Policy(json.loads(out))
+                assert code == 0 and policy.grants() and len(re.sub(r"\s", "", out)) < 6144, (role, err)  # the most that AWS takes
+                ask = lambda method, key, condition=None, there=True: check(policy, method, "lake", root + key, {}, condition, [], there)
+                log = "main/main/t/_delta_log/00000000000000000007.json"
+                assert ask("GET", log) is None and ask("GET", log, there=False) is None
+                assert not root or check(policy, "GET", "lake", "", {"prefix": "a/"}, None, [], True) and check(policy, "GET", "other", root + log, {}, None, [], True)
+                may_write = role in ("writer", "node", "maintainer")
+                assert (ask("PUT", log, "*") is None) == may_write and ask("PUT", log) is not None  # nobody replaces a version
+                assert (ask("DELETE", log) is None) == (role == "maintainer")
+        _, out, _ = run("writer", "s3://lake/x?endpoint=http://127.0.0.1:1")
+        assert "NeverReplace" not in out and '"Deny"' not in out  # conditions that other servers may not know
+        _, out, _ = run("writer", "s3://lake/x?region=cn-north-1&sse=aws:kms&sse_key=1-2")
+        key = json.loads(out)["Statement"][-1]
+        assert key["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"] and key["Resource"] == "arn:aws-cn:kms:cn-north-1:*:key/1-2", key
+        _, out, _ = run("reader", "s3://lake/x?sse=aws:kms&sse_key=1-2")
+        assert json.loads(out)["Statement"][-1]["Action"] == ["kms:Decrypt"], out
+        _, out, _ = run("reader", "s3://lake/what*is?region=eu-west-1")
+        assert "arn:aws:s3:::lake/what${*}is/_registry/*" in out, out
+        code, google, err = run("node", "gs://lake/x")
+        assert code == 0 and '"projects/_/buckets/lake/objects/x/_registry/"' in google and 'extract("/_delta_log/0{rest}")' in google, (google, err)
+        assert run("node", "gs://lake/x", GOOGLE_HMAC_KEY_ID="k", GOOGLE_HMAC_SECRET="planted")[1] == google
+        code, out, err = run("reader", "az://lake/x?account=a")
+        assert code == 0 and "Reader" in out and "StringLike 'x/_registry/*'" in out and "Contributor" not in out and "blobs/delete" not in out, (out, err)
+        assert "blobs/delete" in run("writer", "az://lake/x?account=a")[1]
+        for text in (google, out):  # what a shell reads
+            subprocess.run(["bash", "-n"], input=text, text=True, check=True)
+        for words, code, said in ((("policy", "king", "-s", "s3://lake/x"), 2, "there is no role 'king'"), (("policy", "reader"), 1, "it is no bucket"),
+                                  (("policy", "reader", "-s", "gs://lake/it's"), 2, "other characters"), (("policy", "reader", "writer"), 2, "usage")):
+            got, out, err = store.run(*words)
+            assert got == code and said in err and out == "", (words, got, out, err)
+
+
 def no_secret_is_shown():
     with Store() as store, Bucket() as bucket:
         env = {**bucket.environment, **PLANTED, "AWS_ACCESS_KEY_ID": "test"}
@@ -317,5 +363,5 @@ def no_secret_is_shown():
 
 
 ANYWHERE = [a_directory_is_well, many_writers_race, files_of_this_store_are_named, azure_takes_a_signature]  # on a server too
-HERE = [a_bucket_is_well, what_is_wrong_is_named, a_store_that_ignores_conditions_is_not_shared, the_verdict_is_kept, a_root_is_copied, a_copy_goes_on, requests_are_few, cells_are_sent_while_they_grow, counts_are_shown, no_secret_is_shown]
+HERE = [a_bucket_is_well, what_is_wrong_is_named, a_store_that_ignores_conditions_is_not_shared, the_verdict_is_kept, a_root_is_copied, a_copy_goes_on, requests_are_few, cells_are_sent_while_they_grow, counts_are_shown, policies_are_printed, no_secret_is_shown]
 main(ANYWHERE if REMOTE else ANYWHERE + HERE)

@@ -17,7 +17,13 @@ GET /-/seen is JSON: requests since the last PUT /-/faults by method, the last r
 uploads in parts that are open, parts in flight at most, and the headers of the last write. The bucket
 "careless" ignores If-None-Match; "plain" answers conditional writes with 501.
 
-Without a signature: PUT /-/put/BUCKET/KEY and GET /-/get/BUCKET/KEY; GET /-/log gives what was answered since
+PUT /-/policy/KEY with a policy of AWS makes an access key (secret "secret") that may do what it says and nothing else
+(s3_policy.py); GET /-/policy/KEY is JSON: "denied", what was refused to it, and "idle", the grants that no request needed.
+
+PUT /-/gather with a number: requests wait until so many are under way at once (or 20 s), which is seen in "parallel"; 0 ends it.
+
+Without a signature: PUT /-/put/BUCKET/KEY and GET /-/get/BUCKET/KEY; GET /-/take/BUCKET/KEY, which removes it; GET /-/keys/BUCKET,
+all keys; PUT /-/age/BUCKET/PREFIX with seconds makes what lies there older; GET /-/log gives what was answered since
 the last time as JSON ([method, path, range, bytes]); PUT /-/pace with "MILLISECONDS BYTES_PER_SECOND"
 slows answers down (all together share the bandwidth; 0: no limit).
 """
@@ -38,8 +44,11 @@ import urllib.parse
 import xml.etree.ElementTree as ET
 from xml.sax.saxutils import escape
 
+import s3_policy
+
 SECRET = "secret"
 keys = {"test", "second"}
+policies = {}  # access key -> Policy; the others may do everything
 objects = {}  # (bucket, key) -> (bytes, etag, datetime)
 uploads = {}  # id -> (bucket, key, {number: bytes})
 faults = []
@@ -48,6 +57,9 @@ pace = [0.0, 0.0]  # seconds, bytes a second
 busy_until = [0.0]
 seen = {"methods": {}, "region": "", "uploads": 0, "parallel": 0, "headers": {}, "running": 0}
 lock = threading.Lock()
+gather = [0]
+gathered = threading.Condition(lock)
+GATHER_SECONDS = 20
 
 
 class Refuse(Exception):
@@ -57,7 +69,7 @@ class Refuse(Exception):
 
 
 def sign(handler, path, query, body):
-    """Raises Refuse unless the request is signed right."""
+    """The access key of a request that is signed right; else raises Refuse."""
     match = re.fullmatch(r"(AWS4|GOOG4)-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]+)/(s3/aws4_request|storage/goog4_request), ?SignedHeaders=([^,]+), ?Signature=([0-9a-f]{64})",
                          handler.headers.get("Authorization", ""))
     if not match:
@@ -101,6 +113,7 @@ def sign(handler, path, query, body):
     age = datetime.datetime.now(datetime.timezone.utc) - datetime.datetime.strptime(stamp + "+0000", "%Y%m%dT%H%M%SZ%z")
     if abs(age.total_seconds()) > 900:
         raise Refuse(403, "RequestTimeTooSkewed", "the clocks differ")
+    return access
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -153,6 +166,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
             keys.discard(body.decode())
             self.answer(200)
             return
+        if path.startswith("/-/policy/"):
+            access = path.rpartition("/")[2]
+            with lock:
+                if self.command == "PUT":
+                    policies[access] = s3_policy.Policy(json.loads(body))
+                    keys.add(access)
+                policy = policies[access]
+                text = json.dumps({"denied": policy.denied, "idle": sorted(policy.grants() - policy.used)})
+            self.answer(200, text.encode())
+            return
+        if path == "/-/gather":
+            with lock:
+                gather[0] = int(body)
+                gathered.notify_all()
+            self.answer(200)
+            return
         if path == "/-/pace":
             pace[:] = float(body.split()[0]) / 1000, float(body.split()[1])
             self.answer(200)
@@ -167,6 +196,24 @@ class Handler(http.server.BaseHTTPRequestHandler):
             _, _, _, bucket, key = urllib.parse.unquote(path).split("/", 4)
             self.answer(200, objects[bucket, key][0])
             return
+        if path.startswith("/-/take/"):
+            _, _, _, bucket, key = urllib.parse.unquote(path).split("/", 4)
+            self.answer(200, objects.pop((bucket, key))[0])
+            return
+        if path.startswith("/-/keys/"):
+            with lock:
+                text = json.dumps(sorted(key for bucket, key in objects if bucket == path.rpartition("/")[2]))
+            self.answer(200, text.encode())
+            return
+        if path.startswith("/-/age/"):
+            _, _, _, bucket, prefix = urllib.parse.unquote(path).split("/", 4)
+            older = datetime.timedelta(seconds=float(body))
+            with lock:
+                for (holder, key), (content, etag, when) in list(objects.items()):
+                    if holder == bucket and key.startswith(prefix):
+                        objects[holder, key] = (content, etag, when - older)
+            self.answer(200)
+            return
         if path.startswith("/-/put/"):
             _, _, _, bucket, key = urllib.parse.unquote(path).split("/", 4)
             objects[bucket, key] = (body, f'"{hashlib.md5(body).hexdigest()}-put"', datetime.datetime.now(datetime.timezone.utc))
@@ -180,6 +227,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 seen["headers"] = {name.lower(): value for name, value in self.headers.items()
                                    if name.lower() not in ("authorization", "x-amz-security-token")}
             fault = faults.pop(0) if faults else "ok"
+            if gather[0]:
+                if seen["running"] >= gather[0]:
+                    gather[0] = 0
+                    gathered.notify_all()
+                gathered.wait_for(lambda: gather[0] == 0, GATHER_SECONDS)
         try:
             self.serve_one(fault, path, query, body)
         finally:
@@ -212,13 +264,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 raise Refuse(int(fault), code, "as ordered")
             if fault == "403skew":
                 raise Refuse(403, "RequestTimeTooSkewed", "as ordered")
-            sign(self, path, query, body)
+            access = sign(self, path, query, body)
             parameters = dict(urllib.parse.parse_qsl(query, keep_blank_values=True))
             _, bucket, *key = urllib.parse.unquote(path, errors="surrogateescape").split("/", 2)
             if bucket == "missing":
                 raise Refuse(404, "NoSuchBucket", "there is no such bucket")
+            key = key[0] if key else ""
             with lock:
-                answer = self.act(bucket, key[0] if key else "", parameters, body)
+                self.permit(access, bucket, key, parameters, body)
+                answer = self.act(bucket, key, parameters, body)
         except Refuse as refusal:
             answer = refusal
         if fault == "lost":
@@ -244,6 +298,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.answer(status, content, **headers)
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = serve
+
+    def permit(self, access, bucket, key, parameters, body):
+        if access not in policies:
+            return
+        deleted = [one.text for one in ET.fromstring(body).iter("{*}Key")] if "delete" in parameters else []
+        lacking = s3_policy.check(policies[access], self.command, bucket, key, parameters, self.headers.get("If-None-Match"), deleted, (bucket, key) in objects)
+        if lacking:
+            raise Refuse(403, "AccessDenied", lacking)
 
     def check_absent(self, bucket, key):
         if self.headers.get("x-goog-if-generation-match") == "0":

@@ -51,13 +51,14 @@ def other(db, bucket, tmp_path):
         yield opened
 
 
-def made(bucket, run):
-    """Requests by method that `run` makes, and how many were under way at once."""
-    bucket.pace(20)
+def made(bucket, run, together=0):
+    """Requests by method that `run` makes, and how many were under way at once. together: none of so many is answered before
+    all are asked."""
     bucket.faults("")
+    bucket.gather(together)
     run()
+    bucket.gather(0)
     seen = bucket.seen()
-    bucket.pace(0)
     return seen["methods"], seen["parallel"]
 
 
@@ -68,7 +69,7 @@ def rows(db, sql):
 def test_append(bucket, db):
     assert made(bucket, lambda: db.sql("INSERT INTO a VALUES (2, 'y')"))[0] == {"GET": 1, "PUT": 2}
     assert made(bucket, lambda: db.sql("INSERT INTO a SELECT 3, 'z'"))[0] == {"GET": 1, "PUT": 2}
-    methods, parallel = made(bucket, lambda: db.write_to_frame("main", "main", "a", pa.table({"i": [4], "t": ["w"]})))
+    methods, parallel = made(bucket, lambda: db.write_to_frame("main", "main", "a", pa.table({"i": [4], "t": ["w"]})), 2)
     assert methods == {"GET": 2, "PUT": 2} and parallel == 2  # what the caller brought cannot be read twice
     assert rows(db, "SELECT sum(i) FROM a") == [(10,)]
     db.sql("CREATE FRAME p (i BIGINT, k BIGINT) PARTITIONED BY (k)")
@@ -79,16 +80,30 @@ def test_query(bucket, db):
     count, twice = "SELECT count(*) FROM a", "SELECT (SELECT count(*) FROM a), (SELECT count(*) FROM main.main.A)"
     rows(db, count)
     rows(db, twice)
-    assert made(bucket, lambda: rows(db, count)) == ({"GET": 2}, 2)
-    assert made(bucket, lambda: rows(db, twice)) == ({"GET": 2}, 2)
+    assert made(bucket, lambda: rows(db, count), 2) == ({"GET": 2}, 2)
+    assert made(bucket, lambda: rows(db, twice), 2) == ({"GET": 2}, 2)
     three = "SELECT (SELECT count(*) FROM a), (SELECT count(*) FROM b), (SELECT count(*) FROM h.c.d)"
     rows(db, three)
-    assert made(bucket, lambda: rows(db, three)) == ({"GET": 5}, 5)  # three frames, two hives
+    assert made(bucket, lambda: rows(db, three), 5) == ({"GET": 5}, 5)  # three frames, two hives
     sums = "SELECT sum(a.i) FROM a JOIN b USING (i)"
     rows(db, sums)
-    assert made(bucket, lambda: rows(db, sums)) == ({"GET": 3}, 3)  # the cells are cached
+    assert made(bucket, lambda: rows(db, sums), 3) == ({"GET": 3}, 3)  # the cells are cached
     assert made(bucket, lambda: db.sql("INSERT INTO b SELECT i FROM a"))[0] == {"GET": 2, "PUT": 2}
     assert made(bucket, lambda: db.sql("INSERT INTO b SELECT i FROM b"))[0]["PUT"] == 2
+
+
+def test_frames_of_other_stores(bucket, db, monkeypatch):
+    """Frames that lie in two other buckets are asked for together with the rest."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{bucket.port}")
+    for place in ("first", "second"):
+        with apiary.open(bucket.uri("lake", place), bees=1, memory_limit="1GB", progress=False) as owner:
+            owner.sql("CREATE FRAME f AS SELECT 1 AS i")
+            owner.sql("CREATE FRAME g AS SELECT 1 AS i")
+        db.sql(f"CREATE FRAME {place}_f LOCATION 's3://{place}/lake/main/main/f'")
+        db.sql(f"CREATE FRAME {place}_g LOCATION 's3://{place}/lake/main/main/g'")
+    frames = "SELECT count(*) FROM a, first_f, first_g, second_f, second_g"
+    rows(db, frames)
+    assert made(bucket, lambda: rows(db, frames), 6) == ({"GET": 6}, 6)  # the hive and five frames
 
 
 def test_frames_of_others_are_seen(db, other):

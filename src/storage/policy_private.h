@@ -1,0 +1,30 @@
+/* One provider's way to write a policy (policy.h). */
+#ifndef AP_STORAGE_POLICY_PRIVATE_H
+#define AP_STORAGE_POLICY_PRIVATE_H
+
+#include "storage/policy.h"
+
+struct ap_policy {
+    const char *uri, *title;
+    const struct ap_grant *grants;
+    size_t count;
+    struct ap_bytes *out;
+};
+
+/* Does any grant have one of these rights? */
+bool ap_policy_has(const struct ap_policy *policy, unsigned rights);
+
+/* Bucket and prefix of a canonical URI, for commands of a shell: INVALID where the prefix holds more than letters,
+ * digits and . _ = / -. */
+struct ap_policy_place {
+    struct ap_str bucket, prefix;
+    const char *slash; /* what follows the prefix: "/", or "" behind none */
+};
+AP_CHECKED enum apiary_code ap_policy_place(
+    const struct ap_policy *policy, struct ap_policy_place *out, struct apiary_error *err);
+
+AP_CHECKED enum apiary_code ap_policy_s3(const struct ap_policy *policy, struct apiary_error *err);
+AP_CHECKED enum apiary_code ap_policy_gcs(const struct ap_policy *policy, struct apiary_error *err);
+AP_CHECKED enum apiary_code ap_policy_azure(const struct ap_policy *policy, struct apiary_error *err);
+
+#endif
