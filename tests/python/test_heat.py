@@ -219,7 +219,9 @@ def test_what_tells_of_the_heat(colony):
     assert told["busy_bees"] == told["bees"] == told["waiting"] == 1
     assert 0.85 <= told["temperature"] <= 0.95 and told["setpoint"] == 0.5
     writing = Working(lambda: write(colony, "ignore"))
-    until(lambda: colony.told("waiting") == 2)
+    explaining = Working(lambda: colony.db.session().sql("EXPLAIN ANALYZE SELECT count(*) FROM f WHERE a > 0").fetchall())
+    until(lambda: colony.told("waiting") == 3)
     for session in colony.sessions:  # the pressure stays
         session.cancel()
     assert 0 < writing.end()["temperature"] <= 1
+    assert re.search(r"colony (cold|ideal|warm|hot|critical), temperature [01]\.\d\d", str(explaining.end()))
