@@ -2,7 +2,8 @@
  *
  * Unpartitioned rows are cut by FILE_SIZE_BYTES, which is looked at behind every row group.
  * Partitioned ones go through PARTITION_BY, which knows no size bound. What came out above the
- * leafcutter's ceiling, either way, is cut again. */
+ * leafcutter's ceiling, either way, is cut again. Rows that have to be sorted and do not fit are sorted
+ * in pieces. */
 #include "query/cellwriter.h"
 #include "query/cluster.h"
 #include "query/mapping.h"
@@ -43,6 +44,16 @@ void ap_written_discard(struct ap_written *written)
     if (ap_store_delete_many(written->store, (const char *const *)written->keys.items,
             written->keys.count, &ignored) != APIARY_OK)
         return;
+}
+
+/* Before another try: as if nothing had been written. */
+static void take_back(struct ap_written *written)
+{
+    ap_written_discard(written);
+    ap_texts_done(&written->keys);
+    written->keys = (struct ap_texts) { 0 };
+    written->count = 0;
+    written->rows = written->bytes = 0;
 }
 
 static bool arena_text(struct ap_arena *arena, struct ap_str text, struct ap_str *out)
@@ -171,6 +182,7 @@ struct writing {
     struct ap_str tags;
     struct ap_written *written;
     const struct ap_new_cell *parent; /* the partition that all files belong to; NULL: each tells */
+    bool aside; /* what is written is no cell yet: nothing of it goes to the store */
 };
 
 enum apiary_code ap_cell_add_folder(const struct ap_metadata *metadata, size_t index,
@@ -330,27 +342,32 @@ static enum apiary_code copy_statement(const struct writing *writing, struct ap_
     return ap_bytes_add_text(out, ", RETURN_STATS)", err);
 }
 
-static enum apiary_code run_copy(const struct writing *writing, struct ap_str select,
-    const struct apiary_query *query, bool partitioned, size_t *output, yyjson_doc **answer,
-    struct apiary_error *err)
+static enum apiary_code run_files(const struct writing *writing, struct ap_str sql,
+    const struct apiary_query *query, size_t output, yyjson_doc **answer, struct apiary_error *err)
 {
-    AP_AUTO(ap_bytes) sql = { 0 };
     AP_AUTO(ap_bytes) done = { 0 };
-    AP_TRY(
-        ap_cell_set_add_output(writing->source->cells, writing->target->store, NULL, output, err));
-    AP_TRY(copy_statement(writing, select, *output, partitioned, &sql, err));
     /* What grows beyond the ceiling is cut again. */
     struct ap_output_keys keys = { .key = key_of_name,
         .context = (void *)(uintptr_t)writing,
         .bytes_max = writing->cut.ceiling_bytes };
     struct ap_job_stats job = { 0 };
-    ap_output_send(writing->source->cells, *output, keys);
-    enum apiary_code code =
-        ap_source_run(writing->source, ap_bytes_view(&sql), "files", query, &done, &job, err);
+    if (!writing->aside) ap_output_send(writing->source->cells, output, keys);
+    enum apiary_code code = ap_source_run(writing->source, sql, "files", query, &done, &job, err);
     ap_output_send_end(writing->source->cells);
     AP_TRY(code);
     if (job.cpu_us > writing->written->job.cpu_us) writing->written->job = job;
     return ap_json_parse(ap_bytes_view(&done), "a chamber's list of cells", answer, err);
+}
+
+static enum apiary_code run_copy(const struct writing *writing, struct ap_str select,
+    const struct apiary_query *query, bool partitioned, size_t *output, yyjson_doc **answer,
+    struct apiary_error *err)
+{
+    AP_AUTO(ap_bytes) sql = { 0 };
+    AP_TRY(
+        ap_cell_set_add_output(writing->source->cells, writing->target->store, NULL, output, err));
+    AP_TRY(copy_statement(writing, select, *output, partitioned, &sql, err));
+    return run_files(writing, ap_bytes_view(&sql), query, *output, answer, err);
 }
 
 /* A file that came out too large is written again in pieces: a partition, since PARTITION_BY knows no
@@ -384,6 +401,16 @@ static enum apiary_code cut_again(struct writing *whole, const struct ap_new_cel
     return APIARY_OK;
 }
 
+/* The values of a partition as one text, for a map. */
+static enum apiary_code partition_key(
+    const struct ap_str *values, size_t count, struct ap_bytes *key, struct apiary_error *err)
+{
+    for (size_t i = 0; i < count; i++) /* a NULL differs from every text by its mark */
+        AP_TRY(ap_bytes_printf(key, err, "%c%zu:" AP_FMT, values[i].data == NULL ? 'n' : 't',
+            values[i].size, AP_ARG(values[i])));
+    return APIARY_OK;
+}
+
 enum apiary_code ap_written_check_partitions(struct ap_session *session,
     const struct ap_target *target, const struct ap_written *written, struct apiary_error *err)
 {
@@ -397,9 +424,7 @@ enum apiary_code ap_written_check_partitions(struct ap_session *session,
         const struct ap_str *values = i < old ? target->base->cells[i].partition_values
                                               : written->cells[i - old].partition_values;
         ap_bytes_clear(&key);
-        for (size_t j = 0; j < count; j++) /* a NULL differs from every text by its mark */
-            AP_TRY(ap_bytes_printf(&key, err, "%c%zu:" AP_FMT, values[j].data == NULL ? 'n' : 't',
-                values[j].size, AP_ARG(values[j])));
+        AP_TRY(partition_key(values, count, &key, err));
         AP_TRY(ap_map_put(&seen, ap_bytes_view(&key), 1, err));
     }
     if ((int64_t)seen.used <= most) return APIARY_OK;
@@ -514,6 +539,158 @@ enum apiary_code ap_write_partition(struct ap_source *source, const struct ap_ta
         &writing, output, ap_json_member(yyjson_doc_get_root(answer), "files"), &parent, err);
 }
 
+/* ---- sorted in pieces ---- */
+
+/* What does not fit when all of it is sorted: rows go into pieces as they come, each piece is sorted and
+ * split by partition for itself, and the parts of a partition make its cells. */
+enum { PIECE_ROW_GROUPS = 32 };
+
+/* The files of one partition. */
+struct parts {
+    struct ap_new_cell parent;
+    struct ap_texts names; /* "/out/n/w/p=1/…" */
+    int64_t rows, bytes;
+};
+
+struct splitting {
+    struct writing *writing;
+    const struct ap_texts *cluster_by;
+    struct ap_map seen; /* a partition's values → index in parts */
+    struct parts *parts;
+    size_t count, capacity;
+};
+
+static void splitting_done(struct splitting *splitting)
+{
+    for (size_t i = 0; i < splitting->count; i++) ap_texts_done(&splitting->parts[i].names);
+    ap_free(splitting->parts);
+    ap_map_done(&splitting->seen);
+}
+
+/* "SELECT * FROM read_parquet([…])" over files that were written before. */
+static enum apiary_code select_files(
+    const char *const *names, size_t count, struct ap_bytes *out, struct apiary_error *err)
+{
+    AP_TRY(ap_bytes_add_text(out, "SELECT * FROM read_parquet([", err));
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0) AP_TRY(ap_bytes_add_text(out, ", ", err));
+        AP_TRY(ap_sql_string(out, ap_str_from(names[i]), err));
+    }
+    return ap_bytes_add_text(out, "], hive_partitioning = false)", err);
+}
+
+static enum apiary_code write_pieces(const struct writing *writing, struct ap_str select,
+    const struct apiary_query *query, yyjson_doc **answer, struct apiary_error *err)
+{
+    AP_AUTO(ap_bytes) sql = { 0 };
+    size_t output = 0;
+    struct ap_source *source = writing->source;
+    struct ap_leafcutter piece = ap_leafcut(ap_pool_memory_per_bee(source->session->world->pool), 0);
+    AP_TRY(ap_cell_set_add_output(source->cells, writing->target->store, NULL, &output, err));
+    AP_TRY(ap_bytes_printf(&sql, err,
+        "COPY (" AP_FMT ") TO '/out/%zu/w' (FORMAT parquet, COMPRESSION lz4_raw, ROW_GROUP_SIZE %llu, "
+        "ROW_GROUPS_PER_FILE %d, FILE_SIZE_BYTES %llu, RETURN_STATS)",
+        AP_ARG(select), output, (unsigned long long)piece.row_group_rows, PIECE_ROW_GROUPS,
+        (unsigned long long)piece.target_bytes));
+    return run_files(writing, ap_bytes_view(&sql), query, output, answer, err);
+}
+
+/* Notes a file of a piece under its partition. */
+static enum apiary_code add_part(
+    struct splitting *splitting, yyjson_val *row, struct apiary_error *err)
+{
+    struct writing *writing = splitting->writing;
+    const struct ap_metadata *metadata = &writing->target->metadata;
+    AP_AUTO(ap_bytes) folders = { 0 };
+    AP_AUTO(ap_bytes) key = { 0 };
+    struct ap_new_cell parent = { 0 };
+    int64_t rows = 0, size = 0;
+    uint64_t at = 0;
+    const char *name = yyjson_get_str(ap_json_member(row, "filename"));
+    if (name == NULL || !ap_json_i64(row, "count", &rows) ||
+        !ap_json_i64(row, "file_size_bytes", &size))
+        return ap_fail(err, APIARY_CORRUPT, "a chamber's list of cells is incomplete");
+    if (rows == 0) return APIARY_OK;
+    AP_TRY(read_partition(metadata, row, writing->written, &parent, &folders, err));
+    AP_TRY(partition_key(parent.partition_values, metadata->partition_count, &key, err));
+    if (!ap_map_get(&splitting->seen, ap_bytes_view(&key), &at)) {
+        at = splitting->count;
+        AP_TRY(AP_GROW(splitting->parts, splitting->capacity, splitting->count + 1, err));
+        splitting->parts[splitting->count++] = (struct parts) { .parent = parent };
+        AP_TRY(ap_map_put(&splitting->seen, ap_bytes_view(&key), at, err));
+    }
+    struct parts *parts = &splitting->parts[at];
+    parts->rows += rows;
+    parts->bytes += size;
+    return ap_texts_add(&parts->names, ap_str_from(name), err);
+}
+
+/* One piece, sorted. Where there is an order within partitions its files are cells; else parts of them. */
+static enum apiary_code split_piece(
+    struct splitting *splitting, const char *piece, struct apiary_error *err)
+{
+    struct writing *writing = splitting->writing;
+    const struct ap_metadata *metadata = &writing->target->metadata;
+    bool partitioned = metadata->partition_count > 0;
+    AP_AUTO(ap_bytes) rows = { 0 };
+    AP_AUTO(ap_bytes) sorted = { 0 };
+    AP_AUTO(ap_bytes) mapped = { 0 };
+    AP_AUTO_JSON *answer = NULL;
+    yyjson_val *row = NULL;
+    size_t output = 0, index = 0, count = 0;
+    AP_TRY(select_files(&piece, 1, &rows, err));
+    AP_TRY(sorted_select(
+        metadata, partitioned, splitting->cluster_by, ap_bytes_view(&rows), &sorted, err));
+    struct ap_str select = ap_bytes_view(&sorted);
+    AP_TRY(physical_select(metadata, true, &select, &mapped, err));
+    writing->aside = splitting->cluster_by->count == 0;
+    AP_TRY(run_copy(writing, select, NULL, partitioned, &output, &answer, err));
+    yyjson_val *files = ap_json_member(yyjson_doc_get_root(answer), "files");
+    if (!writing->aside) return keep_files(writing, output, files, NULL, err);
+    yyjson_arr_foreach(files, index, count, row) AP_TRY(add_part(splitting, row, err));
+    return APIARY_OK;
+}
+
+/* The parts of one partition as its cells. */
+static enum apiary_code join_parts(
+    const struct writing *whole, const struct parts *parts, struct apiary_error *err)
+{
+    struct writing writing = *whole;
+    AP_AUTO(ap_bytes) select = { 0 };
+    AP_AUTO_JSON *answer = NULL;
+    size_t output = 0;
+    writing.aside = false;
+    writing.parent = &parts->parent;
+    writing.cut = ap_leafcut_rows(writing.cut, (uint64_t)parts->rows, (uint64_t)parts->bytes);
+    AP_TRY(select_files((const char *const *)parts->names.items, parts->names.count, &select, err));
+    AP_TRY(run_copy(&writing, ap_bytes_view(&select), NULL, false, &output, &answer, err));
+    return keep_files(&writing, output, ap_json_member(yyjson_doc_get_root(answer), "files"),
+        &parts->parent, err);
+}
+
+static enum apiary_code write_in_pieces(struct writing *writing, struct ap_str select,
+    const struct ap_texts *cluster_by, const struct apiary_query *query, struct apiary_error *err)
+{
+    AP_AUTO(splitting) splitting = { .writing = writing, .cluster_by = cluster_by };
+    AP_AUTO_JSON *pieces = NULL;
+    yyjson_val *piece = NULL;
+    size_t index = 0, count = 0;
+    writing->source->kept = false; /* it reads files now */
+    writing->aside = true;
+    AP_TRY(write_pieces(writing, select, query, &pieces, err));
+    yyjson_arr_foreach(ap_json_member(yyjson_doc_get_root(pieces), "files"), index, count, piece)
+    {
+        const char *name = yyjson_get_str(ap_json_member(piece, "filename"));
+        int64_t rows = 0;
+        if (name == NULL || !ap_json_i64(piece, "count", &rows))
+            return ap_fail(err, APIARY_CORRUPT, "a chamber's list of cells is incomplete");
+        if (rows > 0) AP_TRY(split_piece(&splitting, name, err));
+    }
+    for (size_t i = 0; i < splitting.count; i++)
+        AP_TRY(join_parts(writing, &splitting.parts[i], err));
+    return APIARY_OK;
+}
+
 /* A partition value that no folder of the engine's can hold is an error of its own. */
 static enum apiary_code bounded_select(const struct ap_target *target, struct ap_str select,
     struct ap_bytes *out, struct apiary_error *err)
@@ -551,9 +728,11 @@ enum apiary_code ap_write_cells(struct ap_source *source, const struct ap_target
     AP_TRY(writing_begin(&writing, source, target, (struct ap_str) { 0 }, out, err));
     bool partitioned = target->metadata.partition_count > 0;
     AP_TRY(bounded_select(target, select, &bounded, err));
-    select = ap_bytes_view(&bounded);
+    struct ap_str unsorted = ap_bytes_view(&bounded);
+    select = unsorted;
     AP_AUTO(ap_texts) cluster_by = { 0 };
     AP_TRY(ap_cluster_columns(&target->metadata, &cluster_by, err));
+    bool sorts = partitioned || cluster_by.count > 0, again; /* when there is little memory */
     if ((partitioned && sort) || cluster_by.count > 0) {
         AP_TRY(sorted_select(&target->metadata, partitioned, &cluster_by, select, &sorted, err));
         select = ap_bytes_view(&sorted);
@@ -570,14 +749,30 @@ enum apiary_code ap_write_cells(struct ap_source *source, const struct ap_target
     do { /* files of a try that failed go with the cell set: nobody names them */
         code = ap_source_take(source, tries.width, &failure);
         if (code == APIARY_OK)
-            code = run_copy(&writing, select, query, partitioned, &output, &answer, &failure);
-    } while (code != APIARY_OK && ap_tries_again(&tries, &code, &failure));
+            code = source->frugal && sorts
+                       ? write_in_pieces(&writing, unsorted, &cluster_by, query, &failure)
+                       : run_copy(&writing, select, query, partitioned, &output, &answer, &failure);
+        /* Rows of the caller can be read only once. */
+        again = code == APIARY_MEMORY && !source->frugal && source->input_count == 0;
+        if (again) {
+            ap_log_event(source->session->world->log, AP_LOG_INFO, "query", "writing_frugally",
+                "frame=%s in_pieces=%s error=%s", target->name, sorts ? "true" : "false",
+                failure.message);
+            ap_source_rest(source);
+            source->frugal = true;
+            ap_error_clear(&failure);
+        } else if (code != APIARY_OK)
+            take_back(out);
+    } while (again || (code != APIARY_OK && ap_tries_again(&tries, &code, &failure)));
+    bool in_pieces = source->frugal && sorts;
+    source->frugal = false;
     if (code != APIARY_OK) {
         if (err != NULL) *err = failure;
         return code;
     }
-    AP_TRY(keep_files(
-        &writing, output, ap_json_member(yyjson_doc_get_root(answer), "files"), NULL, err));
+    if (!in_pieces)
+        AP_TRY(keep_files(
+            &writing, output, ap_json_member(yyjson_doc_get_root(answer), "files"), NULL, err));
     AP_TRY(ap_written_check_partitions(source->session, target, out, err));
     ap_source_rest(source);
     return APIARY_OK;

@@ -61,6 +61,7 @@ struct ap_source {
     struct ap_tree_names names;
     bool alone; /* a text of it touches the engine's own books */
     bool apart; /* the text reads nothing but itself and the caller's tables */
+    bool frugal; /* its jobs take one thread and few files at once: slower, with the least memory */
     bool kept;  /* its jobs share an engine instance with their like: ap_source_share */
     bool plain_frame; /* the text names one frame itself, and nothing else: no view of it */
     struct ap_bytes qualified; /* the text with all names completed: what CREATE VIEW stores */

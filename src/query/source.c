@@ -270,6 +270,11 @@ enum apiary_code ap_source_job(struct ap_source *source, struct ap_str sql, cons
         AP_TRY(add_json(doc, root, "settings", source->settings, err));
     else
         add_settings(source->session, doc, yyjson_mut_obj_add_obj(doc, root, "settings"));
+    if (source->frugal) { /* the engine keeps 100 files open and 524,288 rows for them */
+        yyjson_mut_val *settings = yyjson_mut_obj_get(root, "settings");
+        yyjson_mut_obj_add_str(doc, settings, "partitioned_write_max_open_files", "2");
+        yyjson_mut_obj_add_str(doc, settings, "partitioned_write_flush_threshold", "2048");
+    }
     if (ap_cell_set_warm(source->cells)) {
         yyjson_mut_val *settings = yyjson_mut_obj_get(root, "settings");
         source->paged = true;
@@ -293,6 +298,7 @@ int ap_source_threads(const struct ap_source *source)
     /* Threads that wait for a store are its requests in flight; each costs the engine memory. */
     enum { MEMORY_PER_THREAD = 64 << 20 };
     int width = ap_chamber_width(source->chamber);
+    if (source->frugal) return 1;
     if (!source->paged) return 0;
     uint64_t memory = ap_pool_memory_per_bee(source->session->world->pool) * (uint64_t)width;
     uint64_t threads = memory / MEMORY_PER_THREAD;

@@ -21,7 +21,7 @@ BUDGET = 256_000_000
 # What is not the chambers' budget: two programs, and the engine's text in two chambers.
 CONSTANT = 100_000_000
 FULL = bool(os.environ.get("AP_FULL"))
-SECONDS = 900 if FULL else 100
+SECONDS = 3600 if FULL else 200
 CODES = {"MEMORY", "FULL", "LIMIT", "SQL", "ABANDONED"}
 
 
@@ -194,7 +194,7 @@ def long_line():
 
 
 def large_import():
-    """Files larger than the budget: all their rows come in. Cut by partitions they have to be sorted: that, or one clear error."""
+    """Files larger than the budget: all their rows come in, also where they have to be sorted by partition."""
     rows = size(6_000_000, 120_000_000)
     select = f"SELECT i, i % 7 AS p, hash(i) AS h, 'text number ' || i AS t FROM range({rows}) r(i)"
     with Store() as store:
@@ -219,14 +219,11 @@ def large_import():
                 begin = time.monotonic()
                 code, err = run("import", "large", path, *partitions)
                 took = time.monotonic() - begin
-                if code == 0 or not partitions:
-                    assert code == 0, f"{name}: {err}"
-                    got = store.sql("SELECT count(*), sum(i), count(DISTINCT p) FROM large; DROP FRAME large")[1:]
-                    assert got == [f"{rows},{rows * (rows - 1) // 2},7"], f"{name} {partitions}: {got}"
-                else:
-                    clear(code, err)
-                print(f"# {name} {' '.join(partitions)}: {path.stat().st_size / 1e6:.0f} MB, {err.splitlines()[0] if code else 'all rows'} "
-                      f"in {took:.1f} s, peak so far {bench.tree.peak / 1e6:.0f} MB")
+                assert code == 0, f"{name} {partitions}: {err}"
+                got = store.sql("SELECT count(*), sum(i), count(DISTINCT p) FROM large; DROP FRAME large")[1:]
+                assert got == [f"{rows},{rows * (rows - 1) // 2},7"], f"{name} {partitions}: {got}"
+                print(f"# {name} {' '.join(partitions)}: {path.stat().st_size / 1e6:.0f} MB, all rows in {took:.1f} s, "
+                      f"peak so far {bench.tree.peak / 1e6:.0f} MB")
         finally:
             bench.finish()
 
