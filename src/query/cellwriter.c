@@ -3,8 +3,8 @@
  * Unpartitioned rows are cut by FILE_SIZE_BYTES, which is looked at behind every row group.
  * Partitioned ones go through PARTITION_BY, which knows no size bound. What came out above the
  * leafcutter's ceiling, either way, is cut again. Rows that have to be sorted and do not fit are sorted
- * in pieces. */
-#include "query/cellwriter.h"
+ * in pieces (cellwriter_pieces.c). */
+#include "query/cellwriter_private.h"
 #include "query/cluster.h"
 #include "query/mapping.h"
 #include "query/shape.h"
@@ -18,11 +18,7 @@
 #include "ledger/column_mapping.h"
 #include "ledger/protocol.h"
 
-enum {
-    COLUMNS_MAX = 100000,
-    PATH_DEPTH_MAX = 64,
-    PARTITION_BYTES_MAX = 8192 /* of one value; the engine sees it percent-encoded, in a path */
-};
+enum { PARTITION_BYTES_MAX = 8192 }; /* of one value; the engine sees it percent-encoded, in a path */
 
 void ap_written_done(struct ap_written *written)
 {
@@ -56,107 +52,6 @@ static void take_back(struct ap_written *written)
     written->rows = written->bytes = 0;
 }
 
-static bool arena_text(struct ap_arena *arena, struct ap_str text, struct ap_str *out)
-{
-    bool ok = true;
-    *out = ap_arena_str(arena, text, &ok);
-    return ok;
-}
-
-/* ---- partition values ---- */
-
-/* The engine's text of a partition value in the ledger's form (delta.md 5.2). */
-static enum apiary_code partition_text(
-    const struct ap_type *type, struct ap_str text, struct ap_bytes *out, struct apiary_error *err)
-{
-    int64_t us = 0;
-    bool zone = false, inexact = false;
-    char formatted[AP_TIME_TEXT_MAX];
-    if (type->kind != AP_TYPE_TIMESTAMP && type->kind != AP_TYPE_TIMESTAMP_NTZ)
-        return ap_bytes_add_str(out, text, err);
-    if (!ap_timestamp_parse(text, &us, &zone, &inexact))
-        return ap_fail(
-            err, APIARY_SCHEMA, "'" AP_FMT "' cannot be a partition value", AP_ARG(text));
-    bool instant = type->kind == AP_TYPE_TIMESTAMP;
-    ap_timestamp_format(us, instant ? 'T' : ' ', 6, instant, formatted);
-    return ap_bytes_add_text(out, formatted, err);
-}
-
-/* Fills in the cell's values and the folders of its key ("month=3/"). */
-static enum apiary_code read_partition(const struct ap_metadata *metadata, yyjson_val *row,
-    struct ap_written *written, struct ap_new_cell *cell, struct ap_bytes *folders,
-    struct apiary_error *err)
-{
-    yyjson_val *partition = ap_json_member(row, "partition");
-    size_t count = metadata->partition_count;
-    struct ap_str *values =
-        ap_arena_alloc(&written->arena, (count == 0 ? 1 : count) * sizeof *values);
-    if (values == NULL) return ap_fail_memory(err, "partition values");
-    for (size_t i = 0; i < count; i++) {
-        struct ap_str name = ap_column_physical(&metadata->schema, metadata->partition_by[i]), text = { 0 };
-        yyjson_val *value = yyjson_obj_getn(partition, name.data, name.size);
-        AP_AUTO(ap_bytes) delta = { 0 };
-        bool null = !yyjson_is_str(value) ||
-                    yyjson_get_len(value) == 0; /* Delta holds no empty text apart from NULL */
-        if (!null) {
-            size_t column = ap_schema_find(&metadata->schema, metadata->partition_by[i]);
-            text = (struct ap_str) { yyjson_get_str(value), yyjson_get_len(value) };
-            AP_TRY(partition_text(&metadata->schema.fields[column].type, text, &delta, err));
-            if (!arena_text(&written->arena, ap_bytes_view(&delta), &values[i]))
-                return ap_fail_memory(err, "partition values");
-        }
-        AP_TRY(ap_partition_folder(folders, name, values[i], err));
-        AP_TRY(ap_bytes_add_text(folders, "/", err));
-    }
-    cell->partition_values = values;
-    return APIARY_OK;
-}
-
-/* ---- statistics ---- */
-
-static enum apiary_code read_figures(yyjson_val *column, struct ap_arena *arena,
-    struct ap_column_figures *out, struct apiary_error *err)
-{
-    yyjson_val *path = ap_json_member(column, "path"), *part = NULL;
-    size_t depth = yyjson_arr_size(path), index = 0, count = 0;
-    if (depth == 0 || depth > PATH_DEPTH_MAX)
-        return ap_fail(err, APIARY_CORRUPT, "a chamber's statistics have no column path");
-    struct ap_str *parts = ap_arena_alloc(arena, depth * sizeof *parts);
-    if (parts == NULL) return ap_fail_memory(err, "statistics");
-    yyjson_arr_foreach(path, index, count, part) parts[index] =
-        (struct ap_str) { yyjson_get_str(part) != NULL ? yyjson_get_str(part) : "",
-            yyjson_get_len(part) };
-    *out = (struct ap_column_figures) {
-        .path = parts, .depth = depth, .null_count = -1, .has_nan = -1
-    };
-    bool nan = false;
-    if (!ap_json_str(column, "min", &out->min)) out->min = (struct ap_str) { 0 };
-    if (!ap_json_str(column, "max", &out->max)) out->max = (struct ap_str) { 0 };
-    if (!ap_json_i64(column, "null_count", &out->null_count)) out->null_count = -1;
-    if (ap_json_bool(column, "has_nan", &nan)) out->has_nan = nan;
-    return APIARY_OK;
-}
-
-static enum apiary_code read_stats(const struct ap_schema *schema, yyjson_val *row, int64_t rows,
-    struct ap_written *written, struct ap_new_cell *cell, struct apiary_error *err)
-{
-    yyjson_val *columns = ap_json_member(row, "columns"), *column = NULL;
-    size_t index = 0, count = yyjson_arr_size(columns);
-    if (count > COLUMNS_MAX)
-        return ap_fail(err, APIARY_CORRUPT, "a chamber's statistics have too many columns");
-    AP_AUTO(ap_arena) scratch = { 0 };
-    struct ap_column_figures *figures =
-        ap_arena_alloc(&scratch, (count == 0 ? 1 : count) * sizeof *figures);
-    if (figures == NULL) return ap_fail_memory(err, "statistics");
-    yyjson_arr_foreach(columns, index, count, column)
-        AP_TRY(read_figures(column, &scratch, &figures[index], err));
-    AP_AUTO(ap_bytes) text = { 0 };
-    AP_TRY(ap_stats_write(schema, rows, figures, count, &text, err));
-    return arena_text(&written->arena, ap_bytes_view(&text), &cell->stats)
-               ? APIARY_OK
-               : ap_fail_memory(err, "statistics");
-}
-
 /* ---- files ---- */
 
 /* Index of the staged file that the chamber calls `name` ("/out/0/w/…"). */
@@ -175,16 +70,6 @@ int64_t ap_partitions_max(const struct ap_session *session)
     return ap_config_count(&session->config, AP_CONFIG_max_partitions, 10000);
 }
 
-struct writing {
-    struct ap_source *source;
-    const struct ap_target *target;
-    struct ap_leafcutter cut;
-    struct ap_str tags;
-    struct ap_written *written;
-    const struct ap_new_cell *parent; /* the partition that all files belong to; NULL: each tells */
-    bool aside; /* what is written is no cell yet: nothing of it goes to the store */
-};
-
 enum apiary_code ap_cell_add_folder(const struct ap_metadata *metadata, size_t index,
     struct ap_str value, struct ap_bytes *folders, struct apiary_error *err)
 {
@@ -201,8 +86,8 @@ static enum apiary_code add_prefix(
 }
 
 /* The folders of the key by the name of a file that is being written ("w/month=3/data_0.parquet"), as
- * read_partition will tell them by the engine's figures when it is whole. */
-static enum apiary_code folders_of_name(const struct writing *writing, const char *name,
+ * ap_read_partition will tell them by the engine's figures when it is whole. */
+static enum apiary_code folders_of_name(const struct ap_writing *writing, const char *name,
     struct ap_bytes *folders, struct apiary_error *err)
 {
     const struct ap_metadata *metadata = &writing->target->metadata;
@@ -225,7 +110,7 @@ static enum apiary_code folders_of_name(const struct writing *writing, const cha
         size_t column = ap_schema_find(&metadata->schema, metadata->partition_by[i]);
         if (!null) {
             AP_TRY(ap_percent_decode(&text, value, err));
-            AP_TRY(partition_text(
+            AP_TRY(ap_partition_text(
                 &metadata->schema.fields[column].type, ap_bytes_view(&text), &delta, err));
         }
         AP_TRY(ap_cell_add_folder(
@@ -238,7 +123,7 @@ static enum apiary_code folders_of_name(const struct writing *writing, const cha
 static enum apiary_code key_of_name(
     void *context, const char *name, struct ap_bytes *key, struct apiary_error *err)
 {
-    const struct writing *writing = context;
+    const struct ap_writing *writing = context;
     AP_AUTO(ap_bytes) folders = { 0 };
     AP_TRY(folders_of_name(writing, name, &folders, err));
     AP_TRY(add_prefix(writing->target, key, err));
@@ -248,7 +133,7 @@ static enum apiary_code key_of_name(
 
 /* The key of a file that was written: the one under which it has begun to go to the store, if that lies
  * in the right folders, else a new one. *whole: in the store; key: below the target's folder. */
-static enum apiary_code choose_key(const struct writing *writing, size_t output, size_t index,
+static enum apiary_code choose_key(const struct ap_writing *writing, size_t output, size_t index,
     struct ap_str folders, struct ap_bytes *whole, struct ap_str *key, struct apiary_error *err)
 {
     const char *begun = ap_output_key(writing->source->cells, output, index);
@@ -266,7 +151,7 @@ static enum apiary_code choose_key(const struct writing *writing, size_t output,
     return APIARY_OK;
 }
 
-static enum apiary_code keep_cell(struct writing *writing, size_t output, yyjson_val *row,
+static enum apiary_code keep_cell(struct ap_writing *writing, size_t output, yyjson_val *row,
     const struct ap_new_cell *parent, struct apiary_error *err)
 {
     struct ap_written *written = writing->written;
@@ -285,13 +170,13 @@ static enum apiary_code keep_cell(struct writing *writing, size_t output, yyjson
         for (size_t i = 0; i < metadata->partition_count; i++)
             AP_TRY(ap_cell_add_folder(metadata, i, cell.partition_values[i], &folders, err));
     } else
-        AP_TRY(read_partition(metadata, row, written, &cell, &folders, err));
-    AP_TRY(read_stats(&metadata->schema, row, rows, written, &cell, err));
+        AP_TRY(ap_read_partition(metadata, row, written, &cell, &folders, err));
+    AP_TRY(ap_read_stats(&metadata->schema, row, rows, written, &cell, err));
     AP_TRY(choose_key(writing, output, index, ap_bytes_view(&folders), &whole, &key, err));
 
     AP_TRY(AP_GROW(written->cells, written->capacity, written->count + 1, err));
     AP_TRY(ap_texts_add(&written->keys, ap_bytes_view(&whole), err));
-    if (!arena_text(&written->arena, key, &cell.key))
+    if (!ap_writing_text(&written->arena, key, &cell.key))
         return ap_fail_memory(err, "a cell");
     struct ap_object object = { 0 };
     struct ap_env *env = writing->source->session->world->env;
@@ -319,7 +204,7 @@ static const char *codec_of(const struct ap_metadata *metadata)
 }
 
 /* "COPY (select) TO '/out/n/w' (…)" */
-static enum apiary_code copy_statement(const struct writing *writing, struct ap_str select,
+static enum apiary_code copy_statement(const struct ap_writing *writing, struct ap_str select,
     size_t output, bool partitioned, struct ap_bytes *out, struct apiary_error *err)
 {
     const struct ap_metadata *metadata = &writing->target->metadata;
@@ -342,7 +227,7 @@ static enum apiary_code copy_statement(const struct writing *writing, struct ap_
     return ap_bytes_add_text(out, ", RETURN_STATS)", err);
 }
 
-static enum apiary_code run_files(const struct writing *writing, struct ap_str sql,
+enum apiary_code ap_writing_files(const struct ap_writing *writing, struct ap_str sql,
     const struct apiary_query *query, size_t output, yyjson_doc **answer, struct apiary_error *err)
 {
     AP_AUTO(ap_bytes) done = { 0 };
@@ -359,7 +244,7 @@ static enum apiary_code run_files(const struct writing *writing, struct ap_str s
     return ap_json_parse(ap_bytes_view(&done), "a chamber's list of cells", answer, err);
 }
 
-static enum apiary_code run_copy(const struct writing *writing, struct ap_str select,
+enum apiary_code ap_writing_copy(const struct ap_writing *writing, struct ap_str select,
     const struct apiary_query *query, bool partitioned, size_t *output, yyjson_doc **answer,
     struct apiary_error *err)
 {
@@ -367,15 +252,15 @@ static enum apiary_code run_copy(const struct writing *writing, struct ap_str se
     AP_TRY(
         ap_cell_set_add_output(writing->source->cells, writing->target->store, NULL, output, err));
     AP_TRY(copy_statement(writing, select, *output, partitioned, &sql, err));
-    return run_files(writing, ap_bytes_view(&sql), query, *output, answer, err);
+    return ap_writing_files(writing, ap_bytes_view(&sql), query, *output, answer, err);
 }
 
 /* A file that came out too large is written again in pieces: a partition, since PARTITION_BY knows no
  * size, or rows so wide that a row group of the usual number of them is too large. */
-static enum apiary_code cut_again(struct writing *whole, const struct ap_new_cell *known,
+static enum apiary_code cut_again(struct ap_writing *whole, const struct ap_new_cell *known,
     yyjson_val *row, const char *name, int64_t rows, int64_t size, struct apiary_error *err)
 {
-    struct writing narrower = *whole, *writing = &narrower;
+    struct ap_writing narrower = *whole, *writing = &narrower;
     const struct ap_metadata *metadata = &writing->target->metadata;
     struct ap_new_cell parent = { 0 };
     AP_AUTO(ap_bytes) folders = { 0 };
@@ -385,29 +270,19 @@ static enum apiary_code cut_again(struct writing *whole, const struct ap_new_cel
     if (known != NULL)
         parent = *known;
     else
-        AP_TRY(read_partition(metadata, row, writing->written, &parent, &folders, err));
+        AP_TRY(ap_read_partition(metadata, row, writing->written, &parent, &folders, err));
     writing->cut = ap_leafcut_rows(writing->cut, (uint64_t)rows, (uint64_t)size);
     writing->source->kept = false; /* it reads a file now */
     writing->parent = &parent;
     AP_TRY(ap_bytes_add_text(&select, "SELECT * FROM read_parquet(", err));
     AP_TRY(ap_sql_string(&select, ap_str_from(name), err));
     AP_TRY(ap_bytes_add_text(&select, ", hive_partitioning = false)", err));
-    AP_TRY(run_copy(writing, ap_bytes_view(&select), NULL, false, &output, &answer, err));
+    AP_TRY(ap_writing_copy(writing, ap_bytes_view(&select), NULL, false, &output, &answer, err));
     yyjson_val *piece = NULL;
     size_t index = 0, count = 0;
     yyjson_arr_foreach(ap_json_member(yyjson_doc_get_root(answer), "files"), index, count, piece)
         if (!ap_json_i64(piece, "count", &rows) || rows > 0) /* the last piece may be empty */
             AP_TRY(keep_cell(writing, output, piece, &parent, err));
-    return APIARY_OK;
-}
-
-/* The values of a partition as one text, for a map. */
-static enum apiary_code partition_key(
-    const struct ap_str *values, size_t count, struct ap_bytes *key, struct apiary_error *err)
-{
-    for (size_t i = 0; i < count; i++) /* a NULL differs from every text by its mark */
-        AP_TRY(ap_bytes_printf(key, err, "%c%zu:" AP_FMT, values[i].data == NULL ? 'n' : 't',
-            values[i].size, AP_ARG(values[i])));
     return APIARY_OK;
 }
 
@@ -424,7 +299,7 @@ enum apiary_code ap_written_check_partitions(struct ap_session *session,
         const struct ap_str *values = i < old ? target->base->cells[i].partition_values
                                               : written->cells[i - old].partition_values;
         ap_bytes_clear(&key);
-        AP_TRY(partition_key(values, count, &key, err));
+        AP_TRY(ap_partition_key(values, count, &key, err));
         AP_TRY(ap_map_put(&seen, ap_bytes_view(&key), 1, err));
     }
     if ((int64_t)seen.used <= most) return APIARY_OK;
@@ -434,7 +309,7 @@ enum apiary_code ap_written_check_partitions(struct ap_session *session,
 }
 
 /* parent: the partition that they all belong to, NULL when each tells its own. */
-static enum apiary_code keep_files(struct writing *writing, size_t output, yyjson_val *files,
+enum apiary_code ap_writing_keep(struct ap_writing *writing, size_t output, yyjson_val *files,
     const struct ap_new_cell *parent, struct apiary_error *err)
 {
     yyjson_val *row = NULL;
@@ -455,7 +330,7 @@ static enum apiary_code keep_files(struct writing *writing, size_t output, yyjso
 }
 
 /* By partition (many would otherwise be written at once), then as CLUSTER BY asks. */
-static enum apiary_code sorted_select(const struct ap_metadata *metadata, bool by_partition,
+enum apiary_code ap_sorted_select(const struct ap_metadata *metadata, bool by_partition,
     const struct ap_texts *cluster_by, struct ap_str select, struct ap_bytes *out,
     struct apiary_error *err)
 {
@@ -481,11 +356,11 @@ enum apiary_code ap_target_cut(struct ap_session *session, const struct ap_metad
     return APIARY_OK;
 }
 
-static enum apiary_code writing_begin(struct writing *writing, struct ap_source *source,
+static enum apiary_code writing_begin(struct ap_writing *writing, struct ap_source *source,
     const struct ap_target *target, struct ap_str extra_tag, struct ap_written *out,
     struct apiary_error *err)
 {
-    *writing = (struct writing) { .source = source, .target = target, .written = out };
+    *writing = (struct ap_writing) { .source = source, .target = target, .written = out };
     AP_TRY(ap_target_cut(source->session, &target->metadata, &writing->cut, err));
     out->store = target->store;
     return ap_cell_tags(&target->metadata, extra_tag, &out->arena, &writing->tags, err);
@@ -513,7 +388,7 @@ enum apiary_code ap_cell_columns(
 }
 
 /* *select, where columns are mapped, with the names that they have in cells; kept in `mapped`. */
-static enum apiary_code physical_select(const struct ap_metadata *metadata, bool partition_columns,
+enum apiary_code ap_physical_select(const struct ap_metadata *metadata, bool partition_columns,
     struct ap_str *select, struct ap_bytes *mapped, struct apiary_error *err)
 {
     if (!ap_mapping_on(metadata)) return APIARY_OK;
@@ -526,169 +401,17 @@ enum apiary_code ap_write_partition(struct ap_source *source, const struct ap_ta
     struct ap_str select, const struct apiary_query *query, const struct ap_str *values,
     struct ap_str extra_tag, struct ap_written *out, struct apiary_error *err)
 {
-    struct writing writing = { 0 };
+    struct ap_writing writing = { 0 };
     struct ap_new_cell parent = { .partition_values = values };
     AP_AUTO(ap_bytes) mapped = { 0 };
     AP_AUTO_JSON *answer = NULL;
     size_t output = 0;
     AP_TRY(writing_begin(&writing, source, target, extra_tag, out, err));
     writing.parent = &parent;
-    AP_TRY(physical_select(&target->metadata, false, &select, &mapped, err));
-    AP_TRY(run_copy(&writing, select, query, false, &output, &answer, err));
-    return keep_files(
+    AP_TRY(ap_physical_select(&target->metadata, false, &select, &mapped, err));
+    AP_TRY(ap_writing_copy(&writing, select, query, false, &output, &answer, err));
+    return ap_writing_keep(
         &writing, output, ap_json_member(yyjson_doc_get_root(answer), "files"), &parent, err);
-}
-
-/* ---- sorted in pieces ---- */
-
-/* What does not fit when all of it is sorted: rows go into pieces as they come, each piece is sorted and
- * split by partition for itself, and the parts of a partition make its cells. */
-enum { PIECE_ROW_GROUPS = 32 };
-
-/* The files of one partition. */
-struct parts {
-    struct ap_new_cell parent;
-    struct ap_texts names; /* "/out/n/w/p=1/…" */
-    int64_t rows, bytes;
-};
-
-struct splitting {
-    struct writing *writing;
-    const struct ap_texts *cluster_by;
-    struct ap_map seen; /* a partition's values → index in parts */
-    struct parts *parts;
-    size_t count, capacity;
-};
-
-static void splitting_done(struct splitting *splitting)
-{
-    for (size_t i = 0; i < splitting->count; i++) ap_texts_done(&splitting->parts[i].names);
-    ap_free(splitting->parts);
-    ap_map_done(&splitting->seen);
-}
-
-/* "SELECT * FROM read_parquet([…])" over files that were written before. */
-static enum apiary_code select_files(
-    const char *const *names, size_t count, struct ap_bytes *out, struct apiary_error *err)
-{
-    AP_TRY(ap_bytes_add_text(out, "SELECT * FROM read_parquet([", err));
-    for (size_t i = 0; i < count; i++) {
-        if (i > 0) AP_TRY(ap_bytes_add_text(out, ", ", err));
-        AP_TRY(ap_sql_string(out, ap_str_from(names[i]), err));
-    }
-    return ap_bytes_add_text(out, "], hive_partitioning = false)", err);
-}
-
-static enum apiary_code write_pieces(const struct writing *writing, struct ap_str select,
-    const struct apiary_query *query, yyjson_doc **answer, struct apiary_error *err)
-{
-    AP_AUTO(ap_bytes) sql = { 0 };
-    size_t output = 0;
-    struct ap_source *source = writing->source;
-    struct ap_leafcutter piece = ap_leafcut(ap_pool_memory_per_bee(source->session->world->pool), 0);
-    AP_TRY(ap_cell_set_add_output(source->cells, writing->target->store, NULL, &output, err));
-    AP_TRY(ap_bytes_printf(&sql, err,
-        "COPY (" AP_FMT ") TO '/out/%zu/w' (FORMAT parquet, COMPRESSION lz4_raw, ROW_GROUP_SIZE %llu, "
-        "ROW_GROUPS_PER_FILE %d, FILE_SIZE_BYTES %llu, RETURN_STATS)",
-        AP_ARG(select), output, (unsigned long long)piece.row_group_rows, PIECE_ROW_GROUPS,
-        (unsigned long long)piece.target_bytes));
-    return run_files(writing, ap_bytes_view(&sql), query, output, answer, err);
-}
-
-/* Notes a file of a piece under its partition. */
-static enum apiary_code add_part(
-    struct splitting *splitting, yyjson_val *row, struct apiary_error *err)
-{
-    struct writing *writing = splitting->writing;
-    const struct ap_metadata *metadata = &writing->target->metadata;
-    AP_AUTO(ap_bytes) folders = { 0 };
-    AP_AUTO(ap_bytes) key = { 0 };
-    struct ap_new_cell parent = { 0 };
-    int64_t rows = 0, size = 0;
-    uint64_t at = 0;
-    const char *name = yyjson_get_str(ap_json_member(row, "filename"));
-    if (name == NULL || !ap_json_i64(row, "count", &rows) ||
-        !ap_json_i64(row, "file_size_bytes", &size))
-        return ap_fail(err, APIARY_CORRUPT, "a chamber's list of cells is incomplete");
-    if (rows == 0) return APIARY_OK;
-    AP_TRY(read_partition(metadata, row, writing->written, &parent, &folders, err));
-    AP_TRY(partition_key(parent.partition_values, metadata->partition_count, &key, err));
-    if (!ap_map_get(&splitting->seen, ap_bytes_view(&key), &at)) {
-        at = splitting->count;
-        AP_TRY(AP_GROW(splitting->parts, splitting->capacity, splitting->count + 1, err));
-        splitting->parts[splitting->count++] = (struct parts) { .parent = parent };
-        AP_TRY(ap_map_put(&splitting->seen, ap_bytes_view(&key), at, err));
-    }
-    struct parts *parts = &splitting->parts[at];
-    parts->rows += rows;
-    parts->bytes += size;
-    return ap_texts_add(&parts->names, ap_str_from(name), err);
-}
-
-/* One piece, sorted. Where there is an order within partitions its files are cells; else parts of them. */
-static enum apiary_code split_piece(
-    struct splitting *splitting, const char *piece, struct apiary_error *err)
-{
-    struct writing *writing = splitting->writing;
-    const struct ap_metadata *metadata = &writing->target->metadata;
-    bool partitioned = metadata->partition_count > 0;
-    AP_AUTO(ap_bytes) rows = { 0 };
-    AP_AUTO(ap_bytes) sorted = { 0 };
-    AP_AUTO(ap_bytes) mapped = { 0 };
-    AP_AUTO_JSON *answer = NULL;
-    yyjson_val *row = NULL;
-    size_t output = 0, index = 0, count = 0;
-    AP_TRY(select_files(&piece, 1, &rows, err));
-    AP_TRY(sorted_select(
-        metadata, partitioned, splitting->cluster_by, ap_bytes_view(&rows), &sorted, err));
-    struct ap_str select = ap_bytes_view(&sorted);
-    AP_TRY(physical_select(metadata, true, &select, &mapped, err));
-    writing->aside = splitting->cluster_by->count == 0;
-    AP_TRY(run_copy(writing, select, NULL, partitioned, &output, &answer, err));
-    yyjson_val *files = ap_json_member(yyjson_doc_get_root(answer), "files");
-    if (!writing->aside) return keep_files(writing, output, files, NULL, err);
-    yyjson_arr_foreach(files, index, count, row) AP_TRY(add_part(splitting, row, err));
-    return APIARY_OK;
-}
-
-/* The parts of one partition as its cells. */
-static enum apiary_code join_parts(
-    const struct writing *whole, const struct parts *parts, struct apiary_error *err)
-{
-    struct writing writing = *whole;
-    AP_AUTO(ap_bytes) select = { 0 };
-    AP_AUTO_JSON *answer = NULL;
-    size_t output = 0;
-    writing.aside = false;
-    writing.parent = &parts->parent;
-    writing.cut = ap_leafcut_rows(writing.cut, (uint64_t)parts->rows, (uint64_t)parts->bytes);
-    AP_TRY(select_files((const char *const *)parts->names.items, parts->names.count, &select, err));
-    AP_TRY(run_copy(&writing, ap_bytes_view(&select), NULL, false, &output, &answer, err));
-    return keep_files(&writing, output, ap_json_member(yyjson_doc_get_root(answer), "files"),
-        &parts->parent, err);
-}
-
-static enum apiary_code write_in_pieces(struct writing *writing, struct ap_str select,
-    const struct ap_texts *cluster_by, const struct apiary_query *query, struct apiary_error *err)
-{
-    AP_AUTO(splitting) splitting = { .writing = writing, .cluster_by = cluster_by };
-    AP_AUTO_JSON *pieces = NULL;
-    yyjson_val *piece = NULL;
-    size_t index = 0, count = 0;
-    writing->source->kept = false; /* it reads files now */
-    writing->aside = true;
-    AP_TRY(write_pieces(writing, select, query, &pieces, err));
-    yyjson_arr_foreach(ap_json_member(yyjson_doc_get_root(pieces), "files"), index, count, piece)
-    {
-        const char *name = yyjson_get_str(ap_json_member(piece, "filename"));
-        int64_t rows = 0;
-        if (name == NULL || !ap_json_i64(piece, "count", &rows))
-            return ap_fail(err, APIARY_CORRUPT, "a chamber's list of cells is incomplete");
-        if (rows > 0) AP_TRY(split_piece(&splitting, name, err));
-    }
-    for (size_t i = 0; i < splitting.count; i++)
-        AP_TRY(join_parts(writing, &splitting.parts[i], err));
-    return APIARY_OK;
 }
 
 /* A partition value that no folder of the engine's can hold is an error of its own. */
@@ -722,7 +445,7 @@ enum apiary_code ap_write_cells(struct ap_source *source, const struct ap_target
     struct ap_str select, const struct apiary_query *query, bool sort, struct ap_written *out,
     struct apiary_error *err)
 {
-    struct writing writing = { 0 };
+    struct ap_writing writing = { 0 };
     AP_AUTO(ap_bytes) bounded = { 0 };
     AP_AUTO(ap_bytes) sorted = { 0 };
     AP_TRY(writing_begin(&writing, source, target, (struct ap_str) { 0 }, out, err));
@@ -734,11 +457,11 @@ enum apiary_code ap_write_cells(struct ap_source *source, const struct ap_target
     AP_TRY(ap_cluster_columns(&target->metadata, &cluster_by, err));
     bool sorts = partitioned || cluster_by.count > 0, again; /* when there is little memory */
     if ((partitioned && sort) || cluster_by.count > 0) {
-        AP_TRY(sorted_select(&target->metadata, partitioned, &cluster_by, select, &sorted, err));
+        AP_TRY(ap_sorted_select(&target->metadata, partitioned, &cluster_by, select, &sorted, err));
         select = ap_bytes_view(&sorted);
     }
     AP_AUTO(ap_bytes) mapped = { 0 };
-    AP_TRY(physical_select(&target->metadata, true, &select, &mapped, err));
+    AP_TRY(ap_physical_select(&target->metadata, true, &select, &mapped, err));
     size_t output = 0;
     AP_AUTO_JSON *answer = NULL;
     AP_AUTO(ap_tries) tries = { 0 };
@@ -750,8 +473,8 @@ enum apiary_code ap_write_cells(struct ap_source *source, const struct ap_target
         code = ap_source_take(source, tries.width, &failure);
         if (code == APIARY_OK)
             code = source->frugal && sorts
-                       ? write_in_pieces(&writing, unsorted, &cluster_by, query, &failure)
-                       : run_copy(&writing, select, query, partitioned, &output, &answer, &failure);
+                       ? ap_writing_in_pieces(&writing, unsorted, &cluster_by, query, &failure)
+                       : ap_writing_copy(&writing, select, query, partitioned, &output, &answer, &failure);
         /* Rows of the caller can be read only once. */
         again = code == APIARY_MEMORY && !source->frugal && source->input_count == 0;
         if (again) {
@@ -771,7 +494,7 @@ enum apiary_code ap_write_cells(struct ap_source *source, const struct ap_target
         return code;
     }
     if (!in_pieces)
-        AP_TRY(keep_files(
+        AP_TRY(ap_writing_keep(
             &writing, output, ap_json_member(yyjson_doc_get_root(answer), "files"), NULL, err));
     AP_TRY(ap_written_check_partitions(source->session, target, out, err));
     ap_source_rest(source);
