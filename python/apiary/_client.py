@@ -694,7 +694,8 @@ class Apiary(Statements):
 
     def bee_status(self) -> list[dict[str, Any]]:
         """Each bee: ``bee_id`` ("bee-0" …), ``state``, ``memory_used`` and ``memory_budget`` in bytes, ``memory_peak``, ``pid``
-        and ``seal`` ("full", "partial", "engine-only", "" before it has a chamber); and "guest" while a small statement works
+        and ``seal`` ("full", "partial", "engine-only", "" before it has a chamber), ``task`` (the beginning of the statement that it
+        works on, or which part of a shared one; "" for none); and "guest" while a small statement works
         beside them in the place that is kept for it.
 
         >>> db.bee_status()[0]["bee_id"]

@@ -48,10 +48,12 @@ static enum apiary_code bees_json(struct apiary *handle, struct ap_bytes *out, s
         char name[32] = "guest";
         if (!bees[i].guest) snprintf(name, sizeof name, "bee-%zu", i);
         AP_TRY(ap_bytes_printf(out, err,
-            "%s{\"bee_id\":\"%s\",\"state\":\"%s\",\"memory_used\":%llu,\"memory_peak\":%llu,\"memory_budget\":%llu,\"pid\":%d,\"seal\":\"%s\"}",
+            "%s{\"bee_id\":\"%s\",\"state\":\"%s\",\"memory_used\":%llu,\"memory_peak\":%llu,\"memory_budget\":%llu,\"pid\":%d,\"seal\":\"%s\",\"task\":",
             i > 0 ? "," : "", name, bees[i].state, (unsigned long long)bees[i].memory_bytes,
             (unsigned long long)bees[i].memory_bytes_peak, (unsigned long long)bees[i].budget_bytes, bees[i].chamber_pid,
             bees[i].seal));
+        AP_TRY(ap_json_quote(out, ap_str_from(bees[i].task), err));
+        AP_TRY(ap_bytes_add_text(out, "}", err));
     }
     return ap_bytes_add_text(out, "]", err);
 }

@@ -109,6 +109,7 @@ static enum apiary_code run_part(struct apiary *handle, struct ap_session *sessi
     int fd = -1;
     for (size_t i = 0; i < AP_PLAN_STAGES_MAX; i++) files.fds[i] = -1;
     struct ap_plan_run run = { .session = session, .plan = order->plan, .stage = order->stage, .results = files.fds, .width = alone ? 0 : 1, .cancel = cancel };
+    snprintf(session->task, sizeof session->task, "task %zu of query %s", task, manifest->id.text);
     enum apiary_code code = fetch_results(&swarm, session, manifest, order, &files, err);
     if (code == APIARY_OK && manifest->writes && order->plan->write->in_tasks) code = write_part(handle, &run, task, out, err);
     else if (code == APIARY_OK) {
@@ -255,6 +256,7 @@ static enum apiary_code merge_writing(struct apiary *handle, const struct ap_man
     }
     AP_TRY(ap_session_open(&handle->world, &session, err));
     struct ap_plan_run part = { .session = session, .plan = order->plan, .stage = order->stage, .results = files.fds, .cancel = cancel };
+    snprintf(session->task, sizeof session->task, "merge of query %s", manifest->id.text);
     enum apiary_code code = APIARY_OK;
     if (order->whole) code = ap_plan_write_check(&part, written, err);
     else if (order->plan->write->in_tasks)
@@ -290,6 +292,7 @@ static enum apiary_code merge_detached(struct apiary *handle, const struct ap_or
     if (fds == NULL) return ap_fail_memory(err, "a query's partials");
     AP_TRY(ap_session_open(&handle->world, &session, err));
     struct ap_plan_run part = { .session = session, .plan = order->plan, .stage = order->stage, .width = 0, .cancel = cancel };
+    snprintf(session->task, sizeof session->task, "merge of a detached query");
     int fd = -1;
     enum apiary_code code = partials_to_files(session, partials, count, fds, NULL, err);
     if (code == APIARY_OK) {

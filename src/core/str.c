@@ -215,6 +215,28 @@ bool ap_utf8_valid(struct ap_str text)
     return true;
 }
 
+void ap_str_line(struct ap_str text, char *out, size_t size)
+{
+    size_t used = 0;
+    bool blank = false;
+    while (text.size) {
+        size_t length = ap_utf8_length(text);
+        unsigned char c = (unsigned char)*text.data;
+        if (length == 0 || used + blank + length >= size) break;
+        if (c <= ' ' || c == 0x7F) {
+            blank = used > 0;
+        } else {
+            if (blank) out[used++] = ' ';
+            blank = false;
+            memcpy(out + used, text.data, length);
+            used += length;
+        }
+        text.data += length;
+        text.size -= length;
+    }
+    out[used] = '\0';
+}
+
 /* ---- bytes ---- */
 
 void ap_bytes_done(struct ap_bytes *bytes)

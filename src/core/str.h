@@ -36,6 +36,9 @@ bool ap_str_to_double(struct ap_str text, double *out);
 bool ap_utf8_valid(struct ap_str text);
 /* Bytes (1..4) of the valid character that text begins with, else 0. NUL counts as one. */
 size_t ap_utf8_length(struct ap_str text);
+/* The beginning of a text as one line, NUL-ended: blanks and control characters in a row become one space, none at its
+ * ends; cut between characters. What is no UTF-8 ends it. size: of out, at least 1. */
+void ap_str_line(struct ap_str text, char *out, size_t size);
 char *ap_str_dup(struct ap_str text); /* NUL-ended, ap_free; NULL without memory */
 
 struct ap_bytes {

@@ -100,6 +100,7 @@ struct ap_session {
     struct ap_entries temporary; /* frames: query/temporary.h */
     struct ap_scratch *scratch;  /* where they lie; NULL: there were none */
     struct ap_bytes notices; /* of the running statement, one a line */
+    char task[AP_TASK_SIZE]; /* what its jobs are for: the beginning of the statement, or the part of a shared one */
     int64_t begun_us; /* monotonic: when it began; what was looked up since need not be asked again */
     apiary_progress progress;
     void *progress_context;

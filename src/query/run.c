@@ -69,6 +69,7 @@ static enum apiary_code run_one(struct ap_session *session, struct ap_str text,
     struct ap_result *result = NULL;
     AP_TRY(ap_result_new(session, &result, err));
     ap_session_begin_statement(session);
+    ap_str_line(text, session->task, sizeof session->task);
     struct ap_request request = {
         .session = session, .statement = &statement, .text = text, .query = query
     };

@@ -47,6 +47,7 @@ static enum apiary_code start_job(struct ap_running *running, struct ap_str sql,
     struct ap_job job = {
         .document = ap_bytes_text(&document),
         .document_size = document.size,
+        .task = session->task,
         .handler = &source->handler,
         .inputs = source->inputs,
         .input_count = source->input_count,

@@ -314,6 +314,7 @@ static enum apiary_code run_document(struct ap_source *source, struct ap_str doc
     struct ap_job job = {
         .document = document.data,
         .document_size = document.size,
+        .task = session->task,
         .handler = &source->handler,
         .inputs = inputs,
         .input_count = inputs != NULL ? source->input_count : 0,

@@ -81,6 +81,7 @@ enum apiary_code ap_job_begin(struct ap_chamber *chamber, const struct ap_job *j
         ap_chamber_handler_set(chamber, job->handler);
         ap_lock(pool->env, pool->lock);
         chamber->memory_bytes_peak = chamber->data_bytes_peak = 0;
+        snprintf(chamber->task, sizeof chamber->task, "%s", job->task != NULL ? job->task : "");
         ap_unlock(pool->env, pool->lock);
         code = ap_wire_send(chamber->job_fd, &message, err);
         if (code != APIARY_OK) code = ap_chamber_died(chamber, "taking a statement", err);
@@ -345,6 +346,9 @@ void ap_job_end(struct ap_job_run *run)
         ap_wire_message_done(&message);
     }
     ap_job_reader(run, true);
+    ap_lock(chamber->pool->env, chamber->pool->lock);
+    chamber->task[0] = '\0';
+    ap_unlock(chamber->pool->env, chamber->pool->lock);
     ap_chamber_handler_set(chamber, NULL);
     for (size_t i = 0; run->inputs && i < run->job.input_count; i++) ap_input_free(run->inputs[i]);
     ap_free(run->inputs);

@@ -442,6 +442,7 @@ static struct ap_bee_status status_of(
     };
     if (chamber->state == AP_CHAMBER_BUSY || chamber->state == AP_CHAMBER_IDLE)
         memcpy(status.seal, chamber->seal, sizeof status.seal);
+    memcpy(status.task, chamber->task, sizeof status.task);
     return status;
 }
 

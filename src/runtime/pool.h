@@ -99,6 +99,7 @@ struct ap_job {
     const char *document; /* JSON as core/wire.h has it, without "threads" (the pool adds what
                            * belongs to it: see ap_job_run) */
     size_t document_size;
+    const char *task; /* what it is for, a few words for people who look at the bees; NULL: not said */
     const struct ap_handler *handler; /* NULL: every question is ENOENT */
     struct ArrowArrayStream **inputs; /* Arrow inputs, in the document's order; borrowed;
                                        * their callbacks run in the caller's thread */
@@ -161,6 +162,7 @@ void ap_job_stats(const struct ap_job_stream *stream, struct ap_job_stats *out);
 void ap_job_close(struct ap_job_stream *stream);
 
 /* For status displays. */
+enum { AP_TASK_SIZE = 80 };
 struct ap_bee_status {
     int index;
     const char *state; /* "idle", "busy", "starting", "none" */
@@ -169,6 +171,7 @@ struct ap_bee_status {
     uint64_t budget_bytes;
     int chamber_pid; /* 0: none */
     char seal[16];   /* of the chamber; "": there is none yet */
+    char task[AP_TASK_SIZE]; /* what its chamber runs: the job's words, cut off; "": nothing */
     bool guest;      /* no bee, but the chamber that works in the guest's place */
 };
 /* Fills at most `max`; returns how many bees there are, one more while there is a guest, who is the

@@ -116,6 +116,7 @@ struct ap_chamber {
     uint64_t memory_bytes;                        /* last sample */
     uint64_t memory_bytes_peak;                   /* of the running job */
     uint64_t data_bytes_peak; /* what the kernel's fence counts, of the running job */
+    char task[AP_TASK_SIZE];  /* of the running job; "": there is none */
     uint64_t asked; /* questions answered so far: a sign of progress */
     int64_t idle_since_us;
     int64_t taken_us;

@@ -184,6 +184,21 @@ static enum apiary_code build_bytes(struct ap_bytes *out, struct apiary_error *e
     return ap_bytes_add_str(out, AP_STR("end"), err);
 }
 
+static void test_line(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *line;
+    } rows[] = { { "", "" }, { " \n\t ", "" }, { "  a\n  b\x01\x7f c ", "a b c" }, { "0123456789", "0123456789" },
+        { "0123456789a", "0123456789" }, { "012345678\xc3\xa4", "012345678" }, { "01234567\xc3\xa4x", "01234567\xc3\xa4" },
+        { "012345678 9", "012345678" }, { "ab\xff" "cd", "ab" } };
+    for (size_t i = 0; i < AP_COUNT(rows); i++) {
+        char line[11];
+        ap_str_line(ap_str_from(rows[i].text), line, sizeof line);
+        assert_string_equal(line, rows[i].line);
+    }
+}
+
 static void test_bytes(void **state)
 {
     (void)state;
@@ -364,6 +379,7 @@ int main(void)
         cmocka_unit_test(test_integers),
         cmocka_unit_test(test_doubles),
         cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_line),
         cmocka_unit_test(test_bytes),
         cmocka_unit_test(test_texts),
         cmocka_unit_test(test_arena),

@@ -103,16 +103,17 @@ def test_status(tmp_path):
 
 def test_bee_status(db):
     assert [bee["bee_id"] for bee in db.bee_status()] == ["bee-0", "bee-1"]
-    assert {bee["state"] for bee in db.bee_status()} == {"idle"}
+    assert {(bee["state"], bee["task"]) for bee in db.bee_status()} == {("idle", "")}
     busy, seen = threading.Thread(target=lambda: db.sql("SELECT sum(hash(a.range, b.range)) FROM range(30000) a, range(20000) b").fetchall()), []
     busy.start()
     while busy.is_alive() and not seen:  # the statement ends by itself: no clock is asked
-        seen = [bee for bee in db.bee_status() if bee["state"] == "busy" and bee["memory_used"] > 0]
+        seen = [bee for bee in db.bee_status() if bee["state"] == "busy" and bee["memory_used"] > 0 and bee["task"]]
     busy.join()
     assert seen, "no bee was seen at work"
     for bee in seen:
         assert bee["memory_used"] <= bee["memory_peak"] and bee["memory_budget"] >= 128 * 2**20
-        assert bee["memory_budget"] <= 1e9
+        assert bee["memory_budget"] <= 1e9 and bee["task"].startswith("SELECT sum(hash(a.range, b.range)) FROM range"), bee
+    assert {bee["task"] for bee in db.bee_status()} == {""}
 
 
 def test_swarm_status(tmp_path):

@@ -307,9 +307,13 @@ static void unread(void **state)
     struct ap_job job = job_of(text);
     struct ap_job_stream *stream = NULL;
     job.result_timeout_us = 100000;
-    assert_ok(ap_job_start(chamber, &job, &stream, &err));
+    job.task = "rows for nobody";
     struct ap_bee_status bees[1];
     ap_pool_status(f.pool, bees, 1);
+    assert_string_equal(bees[0].task, "");
+    assert_ok(ap_job_start(chamber, &job, &stream, &err));
+    ap_pool_status(f.pool, bees, 1);
+    assert_string_equal(bees[0].task, job.task);
     while (kill(bees[0].chamber_pid, 0) == 0) usleep(20000);
     enum apiary_code code;
     int batches = 0;
