@@ -27,7 +27,7 @@
 
 enum {
     NAME_TRIES_MAX = 8,
-    PLACE_TRIES_MAX = 16,
+    PLACE_TRIES_MAX = 300, /* as PARENTS_TRIES_MAX of local_path.c */
     SWEEP_MAX = 1000,
     STALE_SECONDS = 3600,
     STALE_STAGE_SECONDS = 24 * 3600, /* a long export may have closed some of its files meanwhile */
