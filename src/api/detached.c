@@ -28,6 +28,11 @@ static enum apiary_code submit_writing(struct apiary_session *session, struct ap
         if (err != NULL) *err = why;
         return code;
     }
+    ap_assert(code != APIARY_OK); /* done and not announced: it would be done twice */
+    if (session->session->replay_count > 0 || session->session->settings.count > 0) {
+        ap_fail(err, APIARY_UNSUPPORTED, "the statement would be run as text elsewhere, without the settings, macros, variables and views of this session");
+        return ap_hint(err, "submit it from a session that has none");
+    }
     struct ap_order_spec spec = { .sql = sql, .writes = true, .detached = true, .deadline_us = deadline_us };
     return ap_order_hand_over(session->handle, session->session, &spec, query, err);
 }
@@ -36,7 +41,7 @@ static enum apiary_code submit_reading(struct apiary_session *session, struct ap
 {
     struct ap_plan *plan = NULL;
     AP_TRY(ap_plan_statement(session->session, sql, &plan, err));
-    bool parts = plan != NULL && plan->stage_count == 1 && plan->stages[0].kind != AP_CUT_WHOLE;
+    bool parts = ap_plan_in_parts(plan);
     struct ap_plan_run run = { .session = session->session, .plan = plan };
     struct ap_order_spec spec = { .run = parts ? &run : NULL, .sql = sql, .detached = true, .deadline_us = deadline_us };
     enum apiary_code code = ap_order_hand_over(session->handle, session->session, &spec, query, err);
@@ -105,6 +110,7 @@ static enum apiary_code committed(struct apiary_session *session, const struct a
     struct ap_plan_wrote wrote = { 0 };
     char version[32] = "";
     struct ap_str cells;
+    if (!manifest->writes) return ap_fail(err, APIARY_CORRUPT, "query %s was committed and does not write", manifest->id.text);
     AP_TRY(ap_order_read(manifest, &order, err));
     AP_TRY(ap_order_held(&order, ap_bytes_view(&end->content), &cells, err));
     AP_TRY(ap_plan_write_told(cells, &wrote, err));

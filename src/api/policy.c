@@ -1,4 +1,4 @@
-/* Who needs what of a root (storage-layout.md), for `apiary policy`. tests/cli/policy.py runs each role under what
+/* Who needs what of a root (storage-layout.md), for `apiary policy`. tests/nodes/policy.py runs each role under what
  * is printed here: every request has to be allowed, and no grant may be idle. */
 #include "api/handle.h"
 

@@ -1,7 +1,7 @@
 /* The text of a manifest's plan: which part of which plan, or a statement as it was typed.
  *
  *   {"format":1,"detached":false,"stage":1,"plan":"…","results":[{"stage":0,"payload":"…","size":1,"sha256":"…"}]}
- *   {"format":1,"detached":true,"sql":"…","writes":false,"hive":"main","box":"main"} */
+ *   {"format":1,"detached":true,"sql":"…","writes":false,"timezone":"UTC","hive":"main","box":"main"} */
 #include "api/swarm_work.h"
 
 #include "core/alloc.h"
@@ -139,7 +139,8 @@ static enum apiary_code write_plan(const struct ap_swarm *swarm, struct ap_sessi
     } else {
         AP_TRY(ap_bytes_add_text(out, ",\"sql\":", err));
         AP_TRY(ap_json_quote(out, spec->sql, err));
-        AP_TRY(ap_bytes_printf(out, err, ",\"writes\":%s", spec->writes ? "true" : "false"));
+        AP_TRY(ap_bytes_printf(out, err, ",\"writes\":%s,\"timezone\":", spec->writes ? "true" : "false"));
+        AP_TRY(ap_json_quote(out, ap_str_from(ap_config_text(&session->config, AP_CONFIG_timezone)), err));
         AP_TRY(ap_bytes_printf(out, err, ",\"hive\":\"%s\",\"box\":\"%s\"", session->hive, session->box));
     }
     return ap_bytes_add_text(out, "}", err);

@@ -165,7 +165,7 @@ static enum apiary_code run_whole(struct apiary *handle, struct ap_session *sess
     yyjson_val *root = yyjson_doc_get_root(order->doc);
     struct ap_plan_figures figures = { 0 };
     struct ap_held held = { 0 };
-    struct ap_str hive, box;
+    struct ap_str hive, box, zone;
     struct ap_str sql = ap_str_from(order->sql);
     bool does_write = false;
     AP_TRY(ap_order_check(&sql, &does_write, err));
@@ -174,6 +174,7 @@ static enum apiary_code run_whole(struct apiary *handle, struct ap_session *sess
         snprintf(session->hive, sizeof session->hive, AP_FMT, AP_ARG(hive));
         snprintf(session->box, sizeof session->box, AP_FMT, AP_ARG(box));
     }
+    if (ap_json_str(root, "timezone", &zone)) AP_TRY(ap_config_set(&session->config, AP_STR("timezone"), zone, "work of the swarm", err));
     AP_TRY(ap_config_set(&session->config, AP_STR("local_files"), AP_STR("off"), "work of the swarm", err));
     AP_TRY(ap_config_set(&session->config, AP_STR("distributed"), AP_STR("off"), "work of the swarm", err));
     struct apiary_query query = { .sql = sql.data, .length = sql.size };
@@ -236,30 +237,38 @@ static enum apiary_code partials_to_files(struct ap_session *session, const stru
     return APIARY_OK;
 }
 
+/* What is to be committed of a statement as text: what its one task held back. */
+static enum apiary_code merge_held(struct apiary *handle, struct ap_order *order, const struct ap_partial *partial, struct ap_bytes *out,
+    struct apiary_error *err)
+{
+    struct ap_session *session = NULL;
+    struct ap_str text, written;
+    AP_TRY(split(partial->bytes, &text, NULL, err));
+    AP_TRY(ap_bytes_add_str(out, text, err));
+    AP_TRY(ap_order_held(order, text, &written, err));
+    if (order->plan == NULL) return APIARY_OK;
+    AP_TRY(ap_session_open(&handle->world, &session, err));
+    struct ap_plan_run part = { .session = session, .plan = order->plan };
+    enum apiary_code code = ap_plan_write_check(&part, written, err);
+    ap_session_close(session);
+    return code;
+}
+
 /* What is to be committed: the cells of all tasks, or those that the merge writes. */
-static enum apiary_code merge_writing(struct apiary *handle, const struct ap_manifest *manifest, struct ap_order *order,
+static enum apiary_code merge_writing(struct apiary *handle, const struct ap_manifest *manifest, const struct ap_order *order,
     const struct ap_partial *partials, size_t count, const struct ap_cancel *cancel, struct ap_bytes *out, struct apiary_error *err)
 {
     struct ap_swarm swarm = ap_swarm_of(handle, &(struct ap_node_id) { "" }); /* only to fetch */
     struct ap_session *session = NULL;
-    struct ap_str written = { 0 };
     struct stage_files files;
     for (size_t i = 0; i < AP_PLAN_STAGES_MAX; i++) files.fds[i] = -1;
     AP_AUTO_FREE int *fds = ap_calloc(count, sizeof *fds);
     if (fds == NULL) return ap_fail_memory(err, "a query's partials");
-    if (order->whole) {
-        struct ap_str text;
-        AP_TRY(split(partials[0].bytes, &text, NULL, err));
-        AP_TRY(ap_bytes_add_str(out, text, err));
-        AP_TRY(ap_order_held(order, text, &written, err));
-        if (order->plan == NULL) return APIARY_OK;
-    }
     AP_TRY(ap_session_open(&handle->world, &session, err));
     struct ap_plan_run part = { .session = session, .plan = order->plan, .stage = order->stage, .results = files.fds, .cancel = cancel };
     snprintf(session->task, sizeof session->task, "merge of query %s", manifest->id.text);
     enum apiary_code code = APIARY_OK;
-    if (order->whole) code = ap_plan_write_check(&part, written, err);
-    else if (order->plan->write->in_tasks)
+    if (order->plan->write->in_tasks)
         for (size_t i = 0; i < count && code == APIARY_OK; i++) {
             struct ap_str cells;
             code = split(partials[i].bytes, &cells, NULL, err);
@@ -273,7 +282,7 @@ static enum apiary_code merge_writing(struct apiary *handle, const struct ap_man
             close_all(fds, count);
         }
     }
-    if (code == APIARY_OK && !order->whole) code = ap_plan_write_check(&part, ap_bytes_view(out), err);
+    if (code == APIARY_OK) code = ap_plan_write_check(&part, ap_bytes_view(out), err);
     stage_files_done(&files);
     ap_session_close(session);
     return code;
@@ -312,6 +321,7 @@ static enum apiary_code merge(void *context, const struct ap_manifest *manifest,
     AP_AUTO(ap_order) order = { 0 };
     AP_TRY(ap_order_read(manifest, &order, err));
     *again = false;
+    if (manifest->writes && order.whole) return merge_held(context, &order, &partials[0], out, err);
     if (manifest->writes) return merge_writing(context, manifest, &order, partials, count, cancel, out, err);
     *again = !order.detached; /* whoever waited for it has gone: nobody wants the rows */
     return order.detached ? merge_detached(context, &order, partials, count, cancel, out, err) : APIARY_OK;
@@ -483,9 +493,11 @@ enum apiary_code ap_order_hand_over(
     struct ap_swarm swarm = ap_swarm_of(handle, &boot);
     AP_TRY(ap_view_look(handle->world.store, &view, err));
     AP_TRY(ap_order_write(&swarm, session, spec, &view, &manifest, err));
+    AP_AUTO_FREE char *id = ap_strdup(manifest.id.text);
+    if (id == NULL) return ap_fail_memory(err, "a query's id");
     AP_TRY(manifest.writes ? submit_write(handle, &swarm, &manifest, err) : announce(handle, &swarm, &manifest, err));
-    *query = ap_strdup(manifest.id.text);
-    return *query != NULL ? APIARY_OK : ap_fail_memory(err, "a query's id");
+    *query = AP_TAKE(id);
+    return APIARY_OK;
 }
 
 static enum apiary_code run_write(void *context, const struct ap_plan_run *run, struct ap_plan_wrote *wrote, struct apiary_error *err)

@@ -195,30 +195,6 @@ enum apiary_code bee_instance_connect(
     return set(*out, ap_bytes_text(&sql), err);
 }
 
-/* The names of attached databases as DETACH statements; empty: there are none. */
-static bool list_attached(struct bee_instance *instance, struct ap_bytes *out)
-{
-    duckdb_result result;
-    bool ok = duckdb_query(instance->connection,
-                  "SELECT 'DETACH \"' || replace(database_name, '\"', '\"\"') || '\"' FROM "
-                  "duckdb_databases() WHERE NOT internal AND database_name <> 'memory'",
-                  &result) == DuckDBSuccess;
-    for (idx_t row = 0; ok && row < duckdb_row_count(&result); row++) {
-        char *text = duckdb_value_varchar(&result, 0, row);
-        ok = text && ap_bytes_printf(out, NULL, "%s;", text) == APIARY_OK;
-        duckdb_free(text);
-    }
-    duckdb_destroy_result(&result);
-    return ok;
-}
-
-bool bee_instance_detach(struct bee_instance *instance)
-{
-    AP_AUTO(ap_bytes) sql = { 0 };
-    if (!list_attached(instance, &sql)) return false;
-    return sql.size == 0 || bee_instance_query(instance->connection, ap_bytes_text(&sql), NULL);
-}
-
 void bee_instance_close(struct bee_instance *instance)
 {
     if (instance == NULL) return;

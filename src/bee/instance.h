@@ -40,8 +40,6 @@ AP_CHECKED enum apiary_code bee_instance_keep(
 /* One more connection to a kept instance, with the settings that a connection has for itself. */
 AP_CHECKED enum apiary_code bee_instance_connect(
     struct bee_instance *instance, duckdb_connection *out, struct apiary_error *err);
-/* Takes the databases away that statements attached. false: not all of them. */
-bool bee_instance_detach(struct bee_instance *instance);
 void bee_instance_close(struct bee_instance *instance); /* NULL does nothing */
 
 /* Runs one statement and drops its result. The engine's text goes to *text when it

@@ -4,10 +4,11 @@
  *   → prepare → bind → execute → result → DONE
  *
  * The instance dies with the statement, so nothing of one is seen by the next. Two kinds of
- * job share one: "shared" is pure text work of the node; "kept" is a statement that leaves
- * nothing behind (small appends, queries: opening and closing an instance would be most of
+ * job share one: "shared" is pure text work of the node; "kept" is a statement that leaves nothing
+ * of its own behind (small appends, queries: opening and closing an instance would be most of
  * their cost). A kept one has a connection of its own, with which its temporary views, random
- * state and the like end, and its set-up is a transaction that is rolled back. A cancel is
+ * state and the like end; what stands (standing.h) is made to be what it lists, and the rest of its set-up
+ * is a transaction that is rolled back. A cancel is
  * looked for between the steps and interrupts within them. */
 #include "bee/job.h"
 
@@ -46,7 +47,6 @@ struct job {
     enum mode mode;
     bool shared, kept;
     bool in_transaction; /* the set-up of a kept one */
-    bool attaches;       /* the set-up attached a database */
     struct bee_measures measures;
     struct ap_bytes settings; /* as SET statements */
     struct bee_instance *instance;
@@ -327,7 +327,6 @@ static enum apiary_code run_setup(struct job *job)
         if (!yyjson_is_str(sql))
             return bee_fail(
                 &job->why, "invalid_input", APIARY_INVALID, "a set-up statement is no text");
-        job->attaches |= strncmp(yyjson_get_str(sql), "ATTACH ", 7) == 0;
         if (bee_instance_query(job->connection, yyjson_get_str(sql), &text)) continue;
         enum apiary_code code = bee_fail_engine(&job->why, ap_bytes_text(&text));
         job->why.setup = index;
@@ -502,15 +501,6 @@ static void end_statement(struct job *job)
     if (job->statement) duckdb_destroy_prepare(&job->statement);
 }
 
-/* Detaches what the job attached, and with it what stands: the engine does not tell them apart. */
-static bool detach(struct bee_hive *hive)
-{
-    struct bee_failure ignored;
-    bee_failure_init(&ignored);
-    return bee_standing_set(&hive->kept.standing, hive->kept.instance->connection, NULL, &ignored) == APIARY_OK
-        && bee_instance_detach(hive->kept.instance);
-}
-
 /* What the job made in the kept instance is taken back, its connection closed. false: it is not to be
  * used again, since something may be left, or memory that only closing it gives back. */
 static bool clear_kept(struct job *job)
@@ -523,7 +513,7 @@ static bool clear_kept(struct job *job)
     uint64_t growth = hive->kept.instance->work.memory_bytes / KEPT_GROWTH_PART;
     if (growth < KEPT_GROWTH_MIN) growth = KEPT_GROWTH_MIN;
     if (resident == 0 || resident > hive->resident_bytes + growth) return false;
-    return clear && (!job->attaches || detach(hive));
+    return clear;
 }
 
 /* Frees the rest, which nobody waits for: closing an instance takes up to 20 ms, on a thread of its own.
@@ -588,7 +578,7 @@ enum apiary_code bee_job_run(
         if (bee_control_cancelled(hive->control))
             (void)bee_fail(&job.why, "cancelled", APIARY_CANCELLED, "cancelled");
         else if (code == APIARY_CANCELLED) /* a thread that fails stops the others, who may tell of that first */
-            (void)bee_fail(&job.why, "interrupt", APIARY_SQL,
+            (void)bee_fail(&job.why, "lost", APIARY_SQL,
                 "the statement failed, and the engine lost the reason: run it again to see it");
     }
     end_statement(&job);

@@ -4,7 +4,6 @@
 #include "core/map.h"
 
 enum { REMEMBERED_MAX = 1 << 15 };
-#define NUMBER_MAX UINT64_C(899999999) /* nine digits, the canary's is above (cells_private.h) */
 
 struct ap_cell_names {
     struct ap_env *env;
@@ -40,8 +39,6 @@ static enum apiary_code number_locked(struct ap_cell_names *names, struct ap_str
     uint64_t *number, struct apiary_error *err)
 {
     if (ap_map_get(&names->numbers, identity, number)) return APIARY_OK;
-    if (names->next > NUMBER_MAX)
-        return ap_fail(err, APIARY_LIMIT, "the process has read too many cells; start it again");
     if (names->numbers.used >= REMEMBERED_MAX) {
         ap_map_done(&names->numbers);
         names->numbers = (struct ap_map) { 0 };

@@ -13,8 +13,7 @@ AP_CHECKED enum apiary_code ap_cell_names_new(
 void ap_cell_names_free(struct ap_cell_names *names); /* NULL fine */
 
 /* The number of what `identity` tells apart: all that makes it another cell, or the same cell under another
- * name, must be in it. Some ten thousand are remembered; one that was forgotten gets a new number.
- * LIMIT after some 900 million. Thread-safe. */
+ * name, must be in it. Some ten thousand are remembered; one that was forgotten gets a new number. Thread-safe. */
 AP_CHECKED enum apiary_code ap_cell_names_number(struct ap_cell_names *names,
     struct ap_str identity, uint64_t *number, struct apiary_error *err);
 

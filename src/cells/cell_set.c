@@ -139,7 +139,7 @@ struct ap_virtual ap_virtual_parse(const char *path)
     uint64_t number = 0;
     size_t digits = strcspn(at, "/");
     bool canonical = digits == 1 || at[0] != '0';
-    if (digits > 9 || !canonical || !ap_str_to_u64((struct ap_str) { at, digits }, &number))
+    if (digits > 18 || !canonical || !ap_str_to_u64((struct ap_str) { at, digits }, &number))
         return out;
     at += digits;
     if (*at) at++;
@@ -156,15 +156,18 @@ void ap_cell_set_name(struct ap_cell_set *set, struct ap_cell_names *names)
     set->names = names;
 }
 
+/* A number as a key of `places`. */
+static struct ap_str key_of(const size_t *number)
+{
+    return (struct ap_str) { (const char *)number, sizeof *number };
+}
+
 /* The place of the cell that a name's number stands for; SIZE_MAX: of none. */
 static size_t place_of(const struct ap_cell_set *set, size_t number)
 {
-    char text[24];
     uint64_t place = 0;
     if (set->names == NULL) return number < set->cell_count ? number : SIZE_MAX;
-    snprintf(text, sizeof text, "%zu", number);
-    bool found = ap_map_get(&set->places, ap_str_from(text), &place) && place < set->cell_count;
-    return found ? (size_t)place : SIZE_MAX;
+    return ap_map_get(&set->places, key_of(&number), &place) ? (size_t)place : SIZE_MAX;
 }
 
 /* The number for the grant that comes next. A cell that is read in several scans has one for each: they
@@ -172,20 +175,23 @@ static size_t place_of(const struct ap_cell_set *set, size_t number)
 static enum apiary_code number_locked(struct ap_cell_set *set, const struct ap_cell_grant *grant,
     int64_t modified_ms, size_t *number, struct apiary_error *err)
 {
-    *number = set->cell_count;
-    if (set->names == NULL) return APIARY_OK;
-    uint64_t known = 0;
+    if (set->names == NULL) {
+        *number = set->cell_count;
+        return APIARY_OK;
+    }
+    uint64_t named = 0;
+    size_t known;
     AP_AUTO(ap_bytes) identity = { 0 };
     AP_TRY(ap_bytes_printf(&identity, err, "%s\n%s\n%llu\n%lld\n%s", grant->store->uri, grant->key,
         (unsigned long long)grant->size, (long long)modified_ms, grant->tail));
     do {
-        AP_TRY(ap_cell_names_number(set->names, ap_bytes_view(&identity), &known, err));
+        AP_TRY(ap_cell_names_number(set->names, ap_bytes_view(&identity), &named, err));
         AP_TRY(ap_bytes_add_text(&identity, "\nagain", err));
-    } while (place_of(set, (size_t)known) != SIZE_MAX);
-    char text[24];
-    snprintf(text, sizeof text, "%llu", (unsigned long long)known);
-    *number = (size_t)known;
-    return ap_map_put(&set->places, ap_str_from(text), set->cell_count, err);
+        known = (size_t)named;
+    } while (place_of(set, known) != SIZE_MAX);
+    AP_TRY(ap_map_put(&set->places, key_of(&known), set->cell_count, err));
+    *number = known;
+    return APIARY_OK;
 }
 
 enum apiary_code ap_cell_set_add(struct ap_cell_set *set, struct ap_store *store, const char *key,
@@ -197,6 +203,7 @@ enum apiary_code ap_cell_set_add(struct ap_cell_set *set, struct ap_store *store
         return ap_fail(
             err, APIARY_CORRUPT, "cell %s cannot be shown to the engine as '%.200s'", key, tail);
     struct ap_cell_grant grant = { .store = store, .size = size_bytes, .copy_fd = -1 };
+    size_t known = SIZE_MAX;
     grant.key = ap_strdup(key);
     grant.tail = ap_strdup(tail);
     enum apiary_code code =
@@ -205,11 +212,15 @@ enum apiary_code ap_cell_set_add(struct ap_cell_set *set, struct ap_store *store
     if (code == APIARY_OK && set->cell_count >= AP_CELLS_MAX)
         code = ap_fail(err, APIARY_LIMIT, "a statement reads at most %d cells", AP_CELLS_MAX);
     if (code == APIARY_OK) code = AP_GROW(set->cells, set->cell_capacity, set->cell_count + 1, err);
-    if (code == APIARY_OK) code = number_locked(set, &grant, modified_ms, number, err);
+    if (code == APIARY_OK) code = number_locked(set, &grant, modified_ms, &known, err);
     if (code == APIARY_OK && ap_cell_pages(set, store, size_bytes, tail))
         code = ap_cell_page_locked(set, store, key, size_bytes, NULL, &grant.paged, &grant.scan,
             &grant.index, err);
-    if (code == APIARY_OK) set->cells[set->cell_count++] = grant;
+    if (code == APIARY_OK) {
+        set->cells[set->cell_count++] = grant;
+        *number = known;
+    } else if (known != SIZE_MAX)
+        ap_map_remove(&set->places, key_of(&known));
     ap_unlock(set->env, set->lock);
     if (code != APIARY_OK) {
         ap_free(grant.key);

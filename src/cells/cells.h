@@ -32,7 +32,7 @@ AP_CHECKED enum apiary_code ap_cell_set_words(
 /* Is anything paged? Asks for the footers of all that is. */
 bool ap_cell_set_warm(struct ap_cell_set *set);
 /* The name of a sparse file of this set by which a chamber proves that it is paged (core/wire.h). */
-#define AP_CANARY_NAME "/cells/999999999/canary.parquet"
+#define AP_CANARY_NAME "/cells/999999999999999999/canary.parquet"
 /* What the paging cost so far; zeros without a cache. */
 struct ap_cache_figures ap_cell_set_figures(struct ap_cell_set *set);
 

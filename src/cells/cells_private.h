@@ -67,7 +67,7 @@ struct ap_cell_set {
     struct ap_cell_grant *cells;
     size_t cell_count, cell_capacity;
     struct ap_cell_names *names; /* NULL: a cell's number is its place */
-    struct ap_map places;        /* of numbers, as text, that came from `names` */
+    struct ap_map places;        /* of numbers that came from `names` */
     struct ap_file_grant *files;
     size_t file_count, file_capacity;
     struct ap_output *outputs;
@@ -84,7 +84,7 @@ struct ap_cell_set {
 };
 
 /* cell_paging.c; the set's lock is held. */
-#define AP_CANARY_NUMBER UINT64_C(999999999)
+#define AP_CANARY_NUMBER UINT64_C(999999999999999999) /* eighteen nines: cells are counted from 0 */
 bool ap_cell_pages(const struct ap_cell_set *set, const struct ap_store *store, uint64_t size,
     const char *name);
 AP_CHECKED enum apiary_code ap_cell_page_locked(struct ap_cell_set *set, struct ap_store *store,

@@ -43,7 +43,7 @@
  *            "rows_changed":n (result "none"), "cpu_us":n,
  *            "paged_bytes":n (read of sparse files), "waits":n (reads that waited for pages)}
  *   FAILED  {"type":"<engine error type: lower case, _ for space>","message":"one line",
- *            "position":byte offset in "sql"|null,"setup":index of the setup statement that
+ *            "position":byte offset in "sql"|null,"setup":index of the statement, through "standing" and then "setup", that
  *            failed (position is then within that one)|null}
  *           types of our own: "cancelled", "memory", "internal", "input". The channel may
  *           end right behind it: the engine gave itself up, take a fresh chamber
@@ -61,7 +61,8 @@
  *                             statement over sparse files, that its engine reads no holes
  *    "memory_bytes":n,        budget of this statement if below HELLO's; optional
  *    "kept":true,             leaves nothing behind: may run in an instance that others of its kind
- *                             use before and after it; its set-up is rolled back. A number below
+ *                             use before and after it; its set-up is rolled back, and attaches nothing,
+ *                             which no transaction takes back. A number below
  *                             /cells/ means the same cell in all of them: footers are remembered
  *    "standing":[["make","undo"],…],  kept jobs: run before "setup" and left there. What another job
  *                             left is undone unless it is in this list too; undo "": with another's

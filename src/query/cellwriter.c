@@ -9,7 +9,6 @@
 #include "query/mapping.h"
 #include "query/shape.h"
 #include "query/tries.h"
-#include "query/types.h"
 
 #include "core/alloc.h"
 #include "core/codec.h"
@@ -47,7 +46,6 @@ static void take_back(struct ap_written *written)
 {
     ap_written_discard(written);
     ap_texts_done(&written->keys);
-    written->keys = (struct ap_texts) { 0 };
     written->count = 0;
     written->rows = written->bytes = 0;
 }
@@ -274,9 +272,7 @@ static enum apiary_code cut_again(struct ap_writing *whole, const struct ap_new_
     writing->cut = ap_leafcut_rows(writing->cut, (uint64_t)rows, (uint64_t)size);
     writing->source->kept = false; /* it reads a file now */
     writing->parent = &parent;
-    AP_TRY(ap_bytes_add_text(&select, "SELECT * FROM read_parquet(", err));
-    AP_TRY(ap_sql_string(&select, ap_str_from(name), err));
-    AP_TRY(ap_bytes_add_text(&select, ", hive_partitioning = false)", err));
+    AP_TRY(ap_writing_select(&name, 1, &select, err));
     AP_TRY(ap_writing_copy(writing, ap_bytes_view(&select), NULL, false, &output, &answer, err));
     yyjson_val *piece = NULL;
     size_t index = 0, count = 0;
@@ -487,15 +483,14 @@ enum apiary_code ap_write_cells(struct ap_source *source, const struct ap_target
         } else if (code != APIARY_OK)
             take_back(out);
     } while (again || (code != APIARY_OK && ap_tries_again(&tries, &code, &failure)));
-    bool in_pieces = source->frugal && sorts;
+    if (code == APIARY_OK && !(source->frugal && sorts)) /* what is cut again is so as frugally as it was written */
+        code = ap_writing_keep(&writing, output,
+            ap_json_member(yyjson_doc_get_root(answer), "files"), NULL, &failure);
     source->frugal = false;
     if (code != APIARY_OK) {
         if (err != NULL) *err = failure;
         return code;
     }
-    if (!in_pieces)
-        AP_TRY(ap_writing_keep(
-            &writing, output, ap_json_member(yyjson_doc_get_root(answer), "files"), NULL, err));
     AP_TRY(ap_written_check_partitions(source->session, target, out, err));
     ap_source_rest(source);
     return APIARY_OK;

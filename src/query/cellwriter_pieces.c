@@ -29,8 +29,7 @@ static void splitting_done(struct splitting *splitting)
     ap_map_done(&splitting->seen);
 }
 
-/* "SELECT * FROM read_parquet([…])" over files that were written before. */
-static enum apiary_code select_files(
+enum apiary_code ap_writing_select(
     const char *const *names, size_t count, struct ap_bytes *out, struct apiary_error *err)
 {
     AP_TRY(ap_bytes_add_text(out, "SELECT * FROM read_parquet([", err));
@@ -100,7 +99,7 @@ static enum apiary_code split_piece(
     AP_AUTO_JSON *answer = NULL;
     yyjson_val *row = NULL;
     size_t output = 0, index = 0, count = 0;
-    AP_TRY(select_files(&piece, 1, &rows, err));
+    AP_TRY(ap_writing_select(&piece, 1, &rows, err));
     AP_TRY(ap_sorted_select(
         metadata, partitioned, splitting->cluster_by, ap_bytes_view(&rows), &sorted, err));
     struct ap_str select = ap_bytes_view(&sorted);
@@ -124,7 +123,7 @@ static enum apiary_code join_parts(
     writing.aside = false;
     writing.parent = &parts->parent;
     writing.cut = ap_leafcut_rows(writing.cut, (uint64_t)parts->rows, (uint64_t)parts->bytes);
-    AP_TRY(select_files((const char *const *)parts->names.items, parts->names.count, &select, err));
+    AP_TRY(ap_writing_select((const char *const *)parts->names.items, parts->names.count, &select, err));
     AP_TRY(ap_writing_copy(&writing, ap_bytes_view(&select), NULL, false, &output, &answer, err));
     return ap_writing_keep(&writing, output, ap_json_member(yyjson_doc_get_root(answer), "files"),
         &parts->parent, err);

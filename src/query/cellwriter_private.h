@@ -55,6 +55,10 @@ AP_CHECKED enum apiary_code ap_read_stats(const struct ap_schema *schema, yyjson
     int64_t rows, struct ap_written *written, struct ap_new_cell *cell, struct apiary_error *err);
 
 /* cellwriter_pieces.c: what does not fit when all of it is sorted (decision 48) */
+
+/* Appends "SELECT * FROM read_parquet([…])" over files that were written before. */
+AP_CHECKED enum apiary_code ap_writing_select(
+    const char *const *names, size_t count, struct ap_bytes *out, struct apiary_error *err);
 AP_CHECKED enum apiary_code ap_writing_in_pieces(struct ap_writing *writing, struct ap_str select,
     const struct ap_texts *cluster_by, const struct apiary_query *query, struct apiary_error *err);
 

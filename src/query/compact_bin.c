@@ -2,7 +2,6 @@
 #include "query/compact.h"
 
 #include "query/cluster.h"
-#include "query/types.h"
 
 #include "core/alloc.h"
 

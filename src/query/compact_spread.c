@@ -6,12 +6,6 @@
 
 #include "core/alloc.h"
 
-static enum apiary_code keep(struct ap_plan *plan, struct ap_str text, const char **out, struct apiary_error *err)
-{
-    *out = ap_arena_dup(&plan->arena, text);
-    return *out != NULL ? APIARY_OK : ap_fail_memory(err, "a plan");
-}
-
 /* The frame, with the cells of all bins, one bin behind the other. */
 static enum apiary_code add_frame(const struct ap_compact_order *order, struct ap_plan *plan, struct apiary_error *err)
 {
@@ -28,7 +22,7 @@ static enum apiary_code add_frame(const struct ap_compact_order *order, struct a
         const struct ap_bin *bin = &bins->bins[i];
         frame->bytes += bin->bytes;
         for (size_t j = bin->first; j < bin->first + bin->count; j++)
-            AP_TRY(keep(plan, target->base->cells[bins->order[j]].path, &frame->cells[frame->cell_count++], err));
+            AP_TRY(ap_plan_keep(plan, target->base->cells[bins->order[j]].path, &frame->cells[frame->cell_count++], err));
     }
     plan->frames = frame;
     plan->frame_count = 1;
@@ -73,8 +67,8 @@ static enum apiary_code add_compaction(
     if (compaction->bins == NULL || compaction->cluster_by == NULL) return ap_fail_memory(err, "a plan");
     for (size_t i = 0; i < compaction->bin_count; i++) compaction->bins[i] = order->plan->bins[i].count;
     for (size_t i = 0; i < cluster_by->count; i++)
-        AP_TRY(keep(plan, ap_str_from(cluster_by->items[i]), &compaction->cluster_by[compaction->cluster_count++], err));
-    AP_TRY(keep(plan, order->condition, &compaction->condition, err));
+        AP_TRY(ap_plan_keep(plan, ap_str_from(cluster_by->items[i]), &compaction->cluster_by[compaction->cluster_count++], err));
+    AP_TRY(ap_plan_keep(plan, order->condition, &compaction->condition, err));
     *out = compaction;
     return APIARY_OK;
 }
@@ -91,9 +85,10 @@ static const char *alone_reason(const struct ap_compact_order *order)
         cells += bins->bins[i].count;
     }
     if (ap_name_temporary(&order->work->target->entry.name)) return "it is a temporary frame";
-    if (!ap_write_shared(order->work->session, bytes, &why)) return why;
     if (bins->bin_count < 2) return "one node has all of its cells to put together";
-    return cells > AP_PLAN_CELLS_MAX ? "it has too many cells for one plan" : NULL;
+    if (cells > AP_PLAN_CELLS_MAX) return "it has too many cells for one plan";
+    ap_write_shared(order->work->session, bytes, &why); /* last: it asks the store */
+    return why;
 }
 
 static enum apiary_code make(

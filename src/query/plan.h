@@ -101,7 +101,7 @@ struct ap_plan_write {
     bool in_tasks; /* each task writes its own rows; else whoever merges writes those of all */
     bool sort;     /* rows come in no useful order */
     const char *head, *tail; /* head (query) tail: the rows, fitted to the frame's columns */
-    uint64_t cell_bytes;     /* the session's target_cell_size; 0: by memory */
+    uint64_t cell_bytes;     /* what cells are cut to; 0: by memory */
     uint64_t partitions_max;
     const struct ap_plan_compaction *compaction; /* NULL: rows of a query are written */
 };
@@ -124,6 +124,8 @@ struct ap_plan {
 };
 
 void ap_plan_free(struct ap_plan *plan);
+/* Parts before which nothing has to be run: it can be handed over as it is. NULL: false. */
+bool ap_plan_in_parts(const struct ap_plan *plan);
 /* codes: MEMORY */
 AP_CHECKED enum apiary_code ap_plan_write(
     const struct ap_plan *plan, struct ap_bytes *out, struct apiary_error *err);
@@ -190,7 +192,7 @@ AP_CHECKED enum apiary_code ap_plan_write_task(const struct ap_plan_run *run, si
 AP_CHECKED enum apiary_code ap_plan_write_merge(const struct ap_plan_run *run, const int *partials,
     struct ap_bytes *out, struct apiary_error *err);
 /* What all parts left, one behind the other: are the cells in order, and do they fit the frame
- * together? codes: LIMIT (partitions), CORRUPT, … */
+ * together? codes: LIMIT (partitions), CORRUPT (also: a compaction's rows do not add up), … */
 AP_CHECKED enum apiary_code ap_plan_write_check(
     const struct ap_plan_run *run, struct ap_str content, struct apiary_error *err);
 /* Commits them, once for good however often and by whomever it is done: `txn` goes into the log.

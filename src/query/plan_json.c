@@ -14,6 +14,11 @@ void ap_plan_free(struct ap_plan *plan)
     ap_free(plan);
 }
 
+bool ap_plan_in_parts(const struct ap_plan *plan)
+{
+    return plan != NULL && plan->stage_count == 1 && plan->stages[0].kind != AP_CUT_WHOLE;
+}
+
 /* ---- writing ---- */
 
 static void add_text(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *key, const char *text)
@@ -392,7 +397,8 @@ static enum apiary_code check_bins(const struct reading *reading, const struct a
         return wrong(reading, "it puts cells of another frame together");
     size_t at = 0, task = 0;
     for (size_t i = 0; i < compaction->bin_count; i++) {
-        if (at == stage->tasks[task].first + stage->tasks[task].count) task++;
+        if (at == stage->tasks[task].first + stage->tasks[task].count && ++task == stage->task_count)
+            return wrong(reading, "bins have more cells than there are");
         if (compaction->bins[i] > stage->tasks[task].first + stage->tasks[task].count - at) return wrong(reading, "a task ends within a bin");
         at += compaction->bins[i];
     }

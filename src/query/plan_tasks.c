@@ -12,20 +12,12 @@ uint64_t ap_plan_task_bytes(const struct ap_session *session)
     return wanted < most ? wanted : most;
 }
 
-static uint64_t sum(const struct ap_plan_deal *deal)
-{
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < deal->count; i++) bytes += deal->sizes[i];
-    return bytes;
-}
-
 /* As many as the size asks for, and enough for every bee; never more than there are items. */
-static size_t task_count(const struct ap_plan_deal *deal)
+static size_t task_count(const struct ap_plan_deal *deal, uint64_t bytes, const struct ap_spread_nodes *nodes)
 {
-    struct ap_spread_nodes nodes = ap_spread_nodes_of(deal->session);
     uint64_t size = ap_plan_task_bytes(deal->session);
-    uint64_t count = sum(deal) / (size > 0 ? size : 1) + 1;
-    if (count < (uint64_t)nodes.bees) count = (uint64_t)nodes.bees;
+    uint64_t count = bytes / (size > 0 ? size : 1) + 1;
+    if (count < (uint64_t)nodes->bees) count = (uint64_t)nodes->bees;
     if (deal->wanted > 0) count = deal->wanted;
     if (count > deal->count) count = deal->count;
     if (count > AP_PLAN_TASKS_MAX) count = AP_PLAN_TASKS_MAX;
@@ -33,12 +25,11 @@ static size_t task_count(const struct ap_plan_deal *deal)
 }
 
 /* Neighbours from `at` on: about the share of one of `left` tasks, and no more than the smallest bee
- * holds, but for an item that is larger by itself. */
-static void fill_task(const struct ap_plan_deal *deal, size_t at, uint64_t bytes_left, size_t left,
+ * (memory) holds, but for an item that is larger by itself. */
+static void fill_task(const struct ap_plan_deal *deal, uint64_t memory, size_t at, uint64_t bytes_left, size_t left,
     struct ap_plan_task *task)
 {
     uint64_t share = bytes_left / left;
-    uint64_t memory = ap_spread_nodes_of(deal->session).memory_per_bee_min;
     size_t most = deal->count - at;
     if (most > 0 && deal->wanted == 0) most = ap_leafcut_task(deal->sizes, deal->count, at, memory);
     *task = (struct ap_plan_task) { .first = at };
@@ -54,14 +45,16 @@ static void fill_task(const struct ap_plan_deal *deal, size_t at, uint64_t bytes
 enum apiary_code ap_plan_deal(const struct ap_plan_deal *deal, struct ap_arena *arena,
     struct ap_plan_task **out, size_t *out_count, struct apiary_error *err)
 {
-    size_t wanted = task_count(deal), room = deal->count + 1, at = 0, count = 0;
-    uint64_t bytes = sum(deal);
+    struct ap_spread_nodes nodes = ap_spread_nodes_of(deal->session);
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < deal->count; i++) bytes += deal->sizes[i];
+    size_t wanted = task_count(deal, bytes, &nodes), room = deal->count + 1, at = 0, count = 0;
     if (room > AP_PLAN_TASKS_MAX) room = AP_PLAN_TASKS_MAX;
     struct ap_plan_task *tasks = ap_arena_alloc(arena, room * sizeof *tasks);
     if (tasks == NULL) return ap_fail_memory(err, "a plan");
     do {
         struct ap_plan_task *task = &tasks[count];
-        fill_task(deal, at, bytes, wanted > count ? wanted - count : 1, task);
+        fill_task(deal, nodes.memory_per_bee_min, at, bytes, wanted > count ? wanted - count : 1, task);
         if (++count == room && at + task->count < deal->count) /* no more tasks: it takes the rest */
             for (; at + task->count < deal->count; task->count++)
                 task->bytes += deal->sizes[at + task->count];

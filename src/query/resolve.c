@@ -334,6 +334,7 @@ static enum apiary_code add_setup(
     AP_TRY(add_schema_undos(source, err));
     AP_TRY(note_replays(source, err));
     AP_TRY(add_frame_views(source, err));
+    ap_assert(source->undo.count == source->setup.count); /* each of these has its own */
     for (size_t i = 0; i < session->replay_count;
          i++) /* macros and variables; views come with their users */
         if (session->replays[i].kind != AP_OBJECT_VIEW)

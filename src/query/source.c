@@ -227,14 +227,16 @@ static enum apiary_code add_json(yyjson_mut_doc *doc, yyjson_mut_val *root, cons
 }
 
 /* How many of the set-up's statements may stay in the engine: not so many or long ones that they
- * would be its memory. */
+ * would be its memory. Databases are the first of them (one: in_one_database of resolve.c). */
 static size_t standing_count(const struct ap_source *source)
 {
     enum { COUNT_MAX = 200, BYTES_MAX = 256 << 10 };
-    size_t count = source->kept ? source->undo.count : 0, bytes = 0;
-    ap_assert(count <= source->setup.count);
-    for (size_t i = 0; i < count; i++) bytes += strlen(source->setup.items[i]);
-    return count <= COUNT_MAX && bytes <= BYTES_MAX ? count : 0;
+    size_t most = source->kept ? source->undo.count : 0, count = 0, bytes = 0;
+    ap_assert(most <= source->setup.count);
+    while (count < most && count < COUNT_MAX &&
+           (bytes += strlen(source->setup.items[count])) <= BYTES_MAX)
+        count++;
+    return count;
 }
 
 static void add_setup(

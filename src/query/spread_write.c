@@ -4,8 +4,8 @@
 
 bool ap_write_shared(const struct ap_session *session, uint64_t bytes, const char **why)
 {
-    bool wanted = ap_spread_worth(session, bytes, why);
-    if (wanted && (session->world->spread == NULL || ap_spread_nodes_of(session).nodes < 2)) *why = "no other node is there";
+    /* Also where `distributed = force` asks for no second node. */
+    if (ap_spread_worth(session, bytes, why) && ap_spread_nodes_of(session).nodes < 2) *why = "no other node is there";
     return *why == NULL;
 }
 
@@ -20,8 +20,7 @@ enum apiary_code ap_write_plan(struct ap_source *source, const struct apiary_que
     if (source->scan_count == 0) return APIARY_OK;
     if (session->handover == NULL && !ap_write_shared(session, ap_spread_bytes(source), &why)) return APIARY_OK;
     AP_TRY(ap_plan_make(source, &wish, &made, err));
-    bool parts = made.plan != NULL && made.plan->stage_count == 1 && made.plan->stages[0].kind != AP_CUT_WHOLE;
-    if (parts || session->handover == NULL) *out = AP_TAKE(made.plan); /* else earlier stages would be run here */
+    if (ap_plan_in_parts(made.plan) || session->handover == NULL) *out = AP_TAKE(made.plan); /* else earlier stages would be run here */
     return APIARY_OK;
 }
 
@@ -32,7 +31,7 @@ enum apiary_code ap_handover_refuse(struct ap_session *session, struct apiary_er
     return ap_fail(err, APIARY_UNSUPPORTED, "the statement cannot be submitted in parts");
 }
 
-static enum apiary_code keep(struct ap_plan *plan, struct ap_str text, const char **out, struct apiary_error *err)
+enum apiary_code ap_plan_keep(struct ap_plan *plan, struct ap_str text, const char **out, struct apiary_error *err)
 {
     *out = ap_arena_dup(&plan->arena, text);
     return *out != NULL ? APIARY_OK : ap_fail_memory(err, "a plan");
@@ -42,17 +41,17 @@ static enum apiary_code keep_spec(struct ap_plan *plan, const struct ap_metadata
 {
     AP_AUTO(ap_bytes) schema = { 0 };
     AP_TRY(ap_schema_write(&metadata->schema, &schema, err));
-    AP_TRY(keep(plan, ap_bytes_view(&schema), &write->schema, err));
-    AP_TRY(keep(plan, metadata->description, &write->description, err));
+    AP_TRY(ap_plan_keep(plan, ap_bytes_view(&schema), &write->schema, err));
+    AP_TRY(ap_plan_keep(plan, metadata->description, &write->description, err));
     write->partition_by = ap_arena_alloc(&plan->arena, (metadata->partition_count + 1) * sizeof *write->partition_by);
     write->properties = ap_arena_alloc(&plan->arena, (2 * metadata->configuration_count + 1) * sizeof *write->properties);
     if (write->partition_by == NULL || write->properties == NULL) return ap_fail_memory(err, "a plan");
     for (; write->partition_count < metadata->partition_count; write->partition_count++)
-        AP_TRY(keep(plan, metadata->partition_by[write->partition_count], &write->partition_by[write->partition_count], err));
+        AP_TRY(ap_plan_keep(plan, metadata->partition_by[write->partition_count], &write->partition_by[write->partition_count], err));
     for (; write->property_count < metadata->configuration_count; write->property_count++) {
         const struct ap_property *property = &metadata->configuration[write->property_count];
-        AP_TRY(keep(plan, property->key, &write->properties[2 * write->property_count], err));
-        AP_TRY(keep(plan, property->value, &write->properties[2 * write->property_count + 1], err));
+        AP_TRY(ap_plan_keep(plan, property->key, &write->properties[2 * write->property_count], err));
+        AP_TRY(ap_plan_keep(plan, property->value, &write->properties[2 * write->property_count + 1], err));
     }
     return APIARY_OK;
 }
@@ -68,13 +67,13 @@ static enum apiary_code fill(struct ap_session *session, struct ap_plan *plan, c
         .cell_bytes = spread->cell_bytes > 0 ? spread->cell_bytes : ap_config_size(&session->config, AP_CONFIG_target_cell_size, 0),
         .compaction = spread->compaction,
         .partitions_max = (uint64_t)ap_partitions_max(session) };
-    AP_TRY(keep(plan, spread->head, &write->head, err));
-    AP_TRY(keep(plan, spread->tail, &write->tail, err));
+    AP_TRY(ap_plan_keep(plan, spread->head, &write->head, err));
+    AP_TRY(ap_plan_keep(plan, spread->tail, &write->tail, err));
     if (target->base != NULL) {
         write->id = target->entry.id;
         write->base = target->base->version;
     } else
-        AP_TRY(keep(plan, ap_str_from(target->entry.location), &write->location, err));
+        AP_TRY(ap_plan_keep(plan, ap_str_from(target->entry.location), &write->location, err));
     if (target->base == NULL || spread->how->spec != NULL) AP_TRY(keep_spec(plan, &target->metadata, write, err));
     plan->write = write;
     return APIARY_OK;

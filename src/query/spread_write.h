@@ -26,6 +26,9 @@ struct ap_write_spread {
     const struct ap_plan_compaction *compaction; /* in the plan's arena; NULL: a query's rows are written */
     uint64_t cell_bytes;                         /* what cells are cut to; 0: as the session has it */
 };
+/* A copy in the plan's arena. */
+AP_CHECKED enum apiary_code ap_plan_keep(
+    struct ap_plan *plan, struct ap_str text, const char **out, struct apiary_error *err);
 /* Fills in plan->write and runs it. */
 AP_CHECKED enum apiary_code ap_write_spread_run(struct ap_session *session, struct ap_plan *plan,
     const struct ap_write_spread *spread, struct ap_plan_wrote *wrote, struct apiary_error *err);

@@ -1,7 +1,7 @@
 /* Cells that were written, as text: what one node tells whoever commits them.
  *
  *   {"rows":3,"bytes":812,"cells":[{"key":"p=1/cell_….parquet","size":812,"modified_ms":…,"values":["1"],"stats":"{…}"}]} */
-#include "query/cellwriter.h"
+#include "query/cellwriter_private.h"
 #include "query/shape.h"
 
 #include "core/alloc.h"
@@ -16,14 +16,12 @@ enum apiary_code ap_cell_tags(
     const struct ap_metadata *metadata, struct ap_str extra_tag, struct ap_arena *arena, struct ap_str *out, struct apiary_error *err)
 {
     AP_AUTO(ap_bytes) tags = { 0 };
-    bool good = true;
     AP_TRY(ap_shape_tags(metadata, &tags, err));
     if (extra_tag.size > 0) {
         tags.size--; /* the closing brace */
         AP_TRY(ap_bytes_printf(&tags, err, "," AP_FMT "}", AP_ARG(extra_tag)));
     }
-    *out = ap_arena_str(arena, ap_bytes_view(&tags), &good);
-    return good ? APIARY_OK : ap_fail_memory(err, "cells");
+    return ap_writing_text(arena, ap_bytes_view(&tags), out) ? APIARY_OK : ap_fail_memory(err, "cells");
 }
 
 /* ---- writing ---- */
@@ -61,13 +59,6 @@ static enum apiary_code wrong(const struct ap_target *target, const char *what, 
     return ap_fail(err, APIARY_CORRUPT, "cells written for frame %s: %s", target->name, what);
 }
 
-static bool kept(struct ap_arena *arena, struct ap_str text, struct ap_str *out)
-{
-    bool good = true;
-    *out = ap_arena_str(arena, text, &good);
-    return good;
-}
-
 static enum apiary_code read_values(yyjson_val *list, const struct ap_target *target, struct ap_arena *arena, struct ap_new_cell *cell,
     struct apiary_error *err)
 {
@@ -82,7 +73,7 @@ static enum apiary_code read_values(yyjson_val *list, const struct ap_target *ta
         values[i] = (struct ap_str) { 0 };
         if (yyjson_is_null(item)) continue;
         if (value.data == NULL || value.size == 0 || value.size > VALUE_BYTES_MAX) return wrong(target, "a partition value is out of form", err);
-        if (!kept(arena, value, &values[i])) return ap_fail_memory(err, "partition values");
+        if (!ap_writing_text(arena, value, &values[i])) return ap_fail_memory(err, "partition values");
     }
     cell->partition_values = values;
     return APIARY_OK;
@@ -117,7 +108,7 @@ static enum apiary_code read_cell(yyjson_val *item, const struct ap_target *targ
         return wrong(target, "one is described incompletely", err);
     AP_TRY(ap_json_parse(stats, "a cell's statistics", &doc, err));
     if (!yyjson_is_obj(yyjson_doc_get_root(doc))) return wrong(target, "its statistics are out of form", err);
-    if (!kept(&out->arena, key, &cell.key) || !kept(&out->arena, stats, &cell.stats)) return ap_fail_memory(err, "cells");
+    if (!ap_writing_text(&out->arena, key, &cell.key) || !ap_writing_text(&out->arena, stats, &cell.stats)) return ap_fail_memory(err, "cells");
     AP_TRY(read_values(ap_json_member(item, "values"), target, &out->arena, &cell, err));
     AP_TRY(check_key(target, &cell, err));
     AP_TRY(AP_GROW(out->cells, out->capacity, out->count + 1, err));

@@ -15,10 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum {
-    OPEN_TRIES_MAX = 16,
-    PARENTS_TRIES_MAX = 300 /* each is lost to somebody who took the folder away meanwhile: others get on */
-};
+enum { OPEN_TRIES_MAX = 16 };
 
 void ap_fd_close(const int *fd)
 {
@@ -207,7 +204,7 @@ enum apiary_code ap_local_parent(struct ap_local *local, int root_fd, const char
         path[slash - key] = 0;
         error = ap_local_open_beneath(local, root_fd, path, O_RDONLY | O_DIRECTORY, &fd);
         /* A folder that was empty may be taken away by whoever deleted its last object. */
-        for (int i = 0; error == ENOENT && i < PARENTS_TRIES_MAX; i++)
+        for (int i = 0; error == ENOENT && i < AP_LOCAL_TRIES_MAX; i++)
             error = make_parents(local, root_fd, path, &fd);
     }
     if (error == ENOTDIR)

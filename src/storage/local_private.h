@@ -54,6 +54,8 @@ void ap_local_temp_done(struct ap_local_temp *temp); /* removes what was not pla
 AP_CHECKED enum apiary_code ap_local_temp_make(struct ap_local *local, int root_fd,
     const char *kind, struct ap_local_temp *temp, struct apiary_error *err);
 
+/* Each is lost to somebody who took an empty folder away meanwhile: others get on. */
+enum { AP_LOCAL_TRIES_MAX = 300 };
 enum ap_local_place { AP_PLACE_NEW, AP_PLACE_REPLACE };
 /* Makes the temporary file, which must be durable, the object `key`; durable when OK.
  * NEW: CONFLICT when there is one; UNCERTAIN when the disk's answer was lost after the link.

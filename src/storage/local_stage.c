@@ -27,7 +27,6 @@
 
 enum {
     NAME_TRIES_MAX = 8,
-    PLACE_TRIES_MAX = 300, /* as PARENTS_TRIES_MAX of local_path.c */
     SWEEP_MAX = 1000,
     STALE_SECONDS = 3600,
     STALE_STAGE_SECONDS = 24 * 3600, /* a long export may have closed some of its files meanwhile */
@@ -213,16 +212,24 @@ static int place_once(struct ap_local *local, struct ap_local_temp *temp, int di
     return unlinkat(dir, leaf, AT_REMOVEDIR) == 0 || errno == ENOENT ? EAGAIN : EISDIR;
 }
 
+static bool is_removed(const struct ap_local_temp *temp)
+{
+    struct stat info;
+    return fstat(temp->fd, &info) == 0 && info.st_nlink == 0;
+}
+
 enum apiary_code ap_local_place(struct ap_local *local, int root_fd, struct ap_local_temp *temp,
     const char *key, enum ap_local_place how, struct apiary_error *err)
 {
     int error = ENOENT;
-    for (int i = 0; i < PLACE_TRIES_MAX && (error == ENOENT || error == EAGAIN); i++) {
+    for (int i = 0; i < AP_LOCAL_TRIES_MAX && (error == ENOENT || error == EAGAIN); i++) {
         AP_AUTO_FD dir = -1;
         const char *leaf = NULL;
         AP_TRY(ap_local_parent(local, root_fd, key, &dir, &leaf, err));
         error = place_once(local, temp, dir, leaf, how);
         if (error == EEXIST) return fail_taken(local, dir, key, err);
+        if (error == ENOENT && is_removed(temp))
+            return ap_fail(err, APIARY_IO, "cannot write %s/%s: its temporary file was removed", local->root, key);
         if (error) continue;
         if (temp->name[0]) unlinkat(temp->dir_fd, temp->name, 0);
         temp->name[0] = 0;
@@ -232,10 +239,6 @@ enum apiary_code ap_local_place(struct ap_local *local, int root_fd, struct ap_l
             "%s/%s is written but its folder cannot be synced: %s", local->root, key,
             strerror(error));
     }
-    struct stat info;
-    if (error == ENOENT && fstat(temp->fd, &info) == 0 && info.st_nlink == 0)
-        return ap_fail(
-            err, APIARY_IO, "cannot write %s/%s: its temporary file was removed", local->root, key);
     return fail_place(local, key, how, error, err);
 }
 

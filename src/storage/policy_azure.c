@@ -35,6 +35,7 @@ enum apiary_code ap_policy_azure(const struct ap_policy *policy, struct apiary_e
     AP_TRY(ap_policy_place(policy, &place, err));
     AP_TRY(ap_bytes_printf(policy->out, err,
         "# WHO: the object id of a user, group or service principal; ACCOUNT: the storage account's resource id\n"
+        "# typed into a shell: first \"set +H\", the condition holds !( )\n"
         "az role assignment create --assignee \"$WHO\" --role 'Storage Blob Data %s' \\\n"
         "  --scope \"$ACCOUNT/blobServices/default/containers/" AP_FMT "\" --description 'apiary %s' \\\n"
         "  --condition-version 2.0 --condition \"",

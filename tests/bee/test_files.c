@@ -354,7 +354,7 @@ static void rows_in(void **state)
         driver_run(driver, &(struct driving) { .input_fds = fds, .input_count = INPUTS }, &out,
             "{\"sql\":\"SELECT CASE WHEN a = 99999 THEN error('no such row') ELSE a END FROM given\",\"inputs\":[\"given\"],"
             "\"threads\":2,\"result\":\"none\",\"kept\":true}");
-        bool lost = strcmp(out.type, "interrupt") == 0; /* the engine's threads told in the wrong order */
+        bool lost = strcmp(out.type, "lost") == 0; /* the engine's threads told in the wrong order */
         assert_failed("a kept job with rows fails", &out, out.type, lost ? "the engine lost the reason" : "no such row");
         told += !lost;
         outcome_done(&out);
@@ -426,7 +426,6 @@ static void the_engine_reaches_nothing_else(void **state)
     refused(driver, "SET enable_external_access = true", "", "");
 }
 
-/* Other bytes under the same name, as the cells of the next statement have it. */
 /* A view over cells that stands is not made, and so not bound, again; with other cells it is. In a chamber of its
  * own: an instance that has grown is closed, and nothing stands in the next one. */
 static void a_kept_instance_keeps_views(void **state)

@@ -526,16 +526,17 @@ static void a_kept_set_up_is_taken_back(void **state)
     struct outcome out;
     char cell[128];
     int64_t first = connection_of_kept(driver);
-    static const char *const rows[][2] = {
-        { "\"CREATE SCHEMA b\",\"CREATE VIEW b.f AS SELECT 41 AS a\",\"USE memory.b\"", "f" },
-        { "\"ATTACH ':memory:' AS h\",\"CREATE SCHEMA h.b\",\"CREATE VIEW h.b.f AS SELECT 41 AS a\",\"USE h.b\"", "h.b.f" },
-        { "\"ATTACH ':memory:' AS \\\"a \\\"\\\"b\\\"\\\".c\\\"\",\"CREATE VIEW memory.main.f AS SELECT 41 AS a\"", "f" },
+    static const char *const rows[][3] = {
+        { "", "\"CREATE SCHEMA b\",\"CREATE VIEW b.f AS SELECT 41 AS a\",\"USE memory.b\"", "f" },
+        { "[\"ATTACH ':memory:' AS h\",\"DETACH h\"]", "\"CREATE SCHEMA h.b\",\"CREATE VIEW h.b.f AS SELECT 41 AS a\",\"USE h.b\"", "h.b.f" },
+        { "[\"ATTACH ':memory:' AS \\\"a \\\"\\\"b\\\"\\\".c\\\"\",\"DETACH \\\"a \\\"\\\"b\\\"\\\".c\\\"\"]",
+            "\"CREATE VIEW memory.main.f AS SELECT 41 AS a\"", "f" },
     };
     for (size_t i = 0; i < 2 * sizeof rows / sizeof *rows; i++) {
         const char *const *row = rows[i % (sizeof rows / sizeof *rows)];
         driver_run(driver, NULL, &out,
-            "{\"setup\":[%s],\"sql\":\"SELECT a + 1 FROM %s\",\"result\":\"json\",\"kept\":true}", row[0], row[1]);
-        assert_done(row[0], &out);
+            "{\"standing\":[%s],\"setup\":[%s],\"sql\":\"SELECT a + 1 FROM %s\",\"result\":\"json\",\"kept\":true}", row[0], row[1], row[2]);
+        assert_done(row[1], &out);
         assert_string_equal(outcome_cell(&out, 0, 0), "42");
         outcome_done(&out);
         kept_cell(driver,
@@ -554,8 +555,10 @@ static void what_stands_is_what_is_asked_for(void **state)
 #define STANDS_H "[\"ATTACH ':memory:' AS h\",\"DETACH h\"],[\"CREATE SCHEMA h.b\",\"DROP SCHEMA h.b\"]"
 #define STANDS_F "[\"CREATE VIEW h.b.f AS SELECT 41 AS a\",\"DROP VIEW h.b.f\"]"
 #define STANDS_G "[\"CREATE VIEW g AS SELECT 1 AS a\",\"DROP VIEW g\"]"
-    struct driver *driver = *state;
+    struct driver own, *driver = &own; /* an instance that others made large would be closed in between */
     struct outcome out;
+    (void)state;
+    driver_start(driver, NULL);
     int64_t first = connection_of_kept(driver);
     static const struct {
         const char *standing, *setup, *names;
@@ -566,7 +569,7 @@ static void what_stands_is_what_is_asked_for(void **state)
         { STANDS_G, "", "g" },
         { STANDS_G "," STANDS_H, "\"USE h.b\"", "g" },
         { "", "", "" },
-        { STANDS_G, "\"ATTACH ':memory:' AS k\",\"CREATE VIEW k.w AS SELECT 1\"", "g,w" },
+        { STANDS_G ",[\"ATTACH ':memory:' AS k\",\"DETACH k\"]", "\"CREATE VIEW k.w AS SELECT 1\"", "g,w" },
         { STANDS_G, "", "g" },
         { "[\"CREATE VIEW g AS SELECT 2 AS a\",\"DROP VIEW g\"]", "", "g" },
     };
@@ -588,6 +591,7 @@ static void what_stands_is_what_is_asked_for(void **state)
     driver_run(driver, NULL, &out, "{\"standing\":[1],\"sql\":\"SELECT 1\",\"kept\":true}");
     assert_failed("no pair", &out, "invalid_input", "no pair of texts");
     outcome_done(&out);
+    driver_stop(driver);
 }
 
 static void settings_of_kept_jobs(void **state)

@@ -10,8 +10,8 @@ import random
 import signal
 import time
 
-from swarm_nodes import Swarm, finish  # first: it finds the folders of the others
-from writes import number, rows, settled, write
+from swarm_nodes import Swarm, finish, rounds  # first: it finds the folders of the others
+from writes import rows, settled, write
 
 from apiary_cli import REMOTE, main
 
@@ -31,7 +31,7 @@ def in_pieces(swarm, frame):
 
 
 def cells(swarm, frame):
-    """How many cells OPTIMIZE would still put together, of how many that hold rows."""
+    """How many cells OPTIMIZE would still put together."""
     plan = rows(swarm, f"OPTIMIZE {frame} DRY RUN")
     return sum(int(line[1]) for line in plan)
 
@@ -192,17 +192,11 @@ def cases(swarm):
     def it_outlives_who_asked_and_tells_who_comes_later():
         attach(swarm)
 
-    def a_round(seed):
-        def run():
-            kill(swarm, seed, "asker" if seed % 2 else "node")
-        run.__name__ = f"round {seed}"
-        return run
-
     def all_leave_in_good_order():
         swarm.stop()
 
     return [one_commit_by_all, sorted_partly_and_mapped, others_write_meanwhile, it_outlives_who_asked_and_tells_who_comes_later,
-            *(a_round(seed) for seed in range(ROUNDS)), all_leave_in_good_order]
+            *rounds(swarm, kill, ROUNDS, "asker"), all_leave_in_good_order]
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ import random
 import signal
 import time
 
-from swarm_nodes import Swarm, finish  # first: it finds the folders of the others
-from writes import number, rows, settled
+from swarm_nodes import Swarm, finish, rounds  # first: it finds the folders of the others
+from writes import by_swarm, number, rows, settled
 
 from apiary_cli import REMOTE, main
 
@@ -66,12 +66,6 @@ def before_anybody_is_there(swarm):
     assert rows(swarm, "SELECT count(*), sum(x) FROM v") == [["10", "45"]]
 
 
-def transactions(swarm, frame):
-    """How many versions of the frame's log carry a query's transaction."""
-    logs = swarm.folder / "store" / "main" / "main" / frame / "_delta_log"
-    return sum('"txn":{"appId":"apiary:' in path.read_text() for path in logs.glob("*.json"))
-
-
 def as_text_and_in_parts(swarm):
     """What cannot be cut is done by one node as it was typed, and committed as the rest is."""
     ended(swarm, submit(swarm, "CREATE OR REPLACE FRAME v AS SELECT p, max(x) AS m FROM t GROUP BY p "
@@ -81,6 +75,8 @@ def as_text_and_in_parts(swarm):
     ended(swarm, submit(swarm, "CREATE FRAME mapped PARTITIONED BY (\"p=q\") WITH ('delta.columnMapping.mode' = 'name') AS "
                                "SELECT i % 3 AS \"p=q\", i AS x FROM range(9) r(i)"), "Committed 9 rows")
     assert rows(swarm, "SELECT count(*), sum(x) FROM mapped WHERE \"p=q\" = 1") == [["3", "12"]]
+    ended(swarm, submit(swarm, "CREATE FRAME moment AS SELECT '2024-01-01 00:00'::TIMESTAMPTZ AS t", "--set", "timezone=Europe/Berlin"), "Committed 1 row")
+    assert rows(swarm, "SELECT epoch(t)::BIGINT FROM moment") == [["1704063600"]]  # the submitter's midnight, whoever wrote it
     for text, said in [("INSERT INTO w SELECT p, x, error('stop') FROM t", "columns"), ("INSERT INTO w SELECT p, error('stop') FROM t", "stop"),
                        ("INSERT INTO nothing VALUES (1)", "nothing"), ("CREATE FRAME v AS SELECT p FROM t", "exists already")]:
         code, out, err = swarm.run("submit", text)
@@ -89,7 +85,7 @@ def as_text_and_in_parts(swarm):
         assert code == 1 and said in err, f"{text}: {code} {out} {err}"
     assert number(swarm, "SELECT count(*) FROM w") == 52
     if not REMOTE:
-        assert transactions(swarm, "w") == 2 and transactions(swarm, "v") == 2, (transactions(swarm, "w"), transactions(swarm, "v"))
+        assert by_swarm(swarm, "w") == 2 and by_swarm(swarm, "v") == 2, (by_swarm(swarm, "w"), by_swarm(swarm, "v"))
 
 
 def refused(swarm):
@@ -129,7 +125,7 @@ def kill(swarm, seed, whom):
     assert there in ([0, 0], [ROWS, ROWS]), f"{where}: {there} rows"
     assert there[0] == ROWS or not out.strip(), where
     if not REMOTE:
-        assert transactions(swarm, frame) == (there[0] > 0), where
+        assert by_swarm(swarm, frame) == (there[0] > 0), where
     if whom == "node":
         swarm.start()
     print(f"# {whom} killed, {'in parts' if in_parts else 'as text'}: {there[0]} rows")
@@ -145,17 +141,11 @@ def cases(swarm):
     def what_cannot_be_handed_over_is_not_done():
         refused(swarm)
 
-    def a_round(seed):
-        def run():
-            kill(swarm, seed, "submitter" if seed % 2 else "node")
-        run.__name__ = f"round {seed}"
-        return run
-
     def all_leave_in_good_order():
         swarm.stop()
 
     return [it_waits_for_nodes, whole_statements_too, what_cannot_be_handed_over_is_not_done,
-            *(a_round(seed) for seed in range(ROUNDS)), all_leave_in_good_order]
+            *rounds(swarm, kill, ROUNDS, "submitter"), all_leave_in_good_order]
 
 
 if __name__ == "__main__":

@@ -163,3 +163,13 @@ def finish(process, timeout=SECONDS):
 def can(*words):
     """Whether this machine lets us run so."""
     return shutil.which(words[0]) is not None and subprocess.run([*words, "true"], capture_output=True, check=False).returncode == 0
+
+
+def rounds(swarm, kill, count, asker):
+    """A case for each kill: of a node, and of who asked, in turn."""
+    def case(seed):
+        def run():
+            kill(swarm, seed, asker if seed % 2 else "node")
+        run.__name__ = f"round {seed}"
+        return run
+    return [case(seed) for seed in range(count)]

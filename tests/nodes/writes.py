@@ -9,7 +9,7 @@ import random
 import signal
 import time
 
-from swarm_nodes import SECONDS, Swarm, finish  # first: it finds the folders of the others
+from swarm_nodes import SECONDS, Swarm, finish, rounds  # first: it finds the folders of the others
 
 from apiary_cli import REMOTE, main
 
@@ -181,18 +181,12 @@ def cases(swarm):
     def it_outlives_who_asked_and_tells_who_comes_later():
         attach(swarm)
 
-    def a_round(seed):
-        def run():
-            kill(swarm, seed, "asker" if seed % 2 else "node")
-        run.__name__ = f"round {seed}"
-        return run
-
     def all_leave_in_good_order():
         swarm.stop()
 
     return [each_kind_of_statement, what_cannot_be_written_is_one_clear_line, two_writers_of_one_frame,
             it_outlives_who_asked_and_tells_who_comes_later,
-            *(a_round(seed) for seed in range(ROUNDS)), all_leave_in_good_order]
+            *rounds(swarm, kill, ROUNDS, "asker"), all_leave_in_good_order]
 
 
 if __name__ == "__main__":

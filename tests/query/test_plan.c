@@ -123,7 +123,7 @@ static void a_plan_that_puts_cells_together(void **state)
     static const struct refusal cases[] = {
         { "a bin without cells", "[2,2,1]", "[2,0,2,1]", "without cells", APIARY_CORRUPT },
         { "a cell in no bin", "[2,2,1]", "[2,2]", "leave cells out", APIARY_CORRUPT },
-        { "more than there are", "[2,2,1]", "[2,2,1,1]", "leave cells out", APIARY_CORRUPT },
+        { "more than there are", "[2,2,1]", "[2,2,1,1]", "more cells than there are", APIARY_CORRUPT },
         { "a bin of two tasks", "[2,2,1]", "[2,3]", "within a bin", APIARY_CORRUPT },
         { "no bins", "[2,2,1]", "[]", "leave cells out", APIARY_CORRUPT },
         { "a bin without end", "[2,2,1]", "[18446744073709551615]", "a bin's cells", APIARY_CORRUPT },

@@ -157,6 +157,7 @@ static const struct order {
         "No files found" },
     { "fail {\"type\":\"not implemented\",\"message\":\"Not implemented Error: x\"}",
         APIARY_UNSUPPORTED, 0, "x" },
+    { "fail {\"type\":\"lost\",\"message\":\"the engine lost the reason\"}", APIARY_SQL, 0, "lost the reason" },
     { "fail {\"type\":\"interrupt\",\"message\":\"INTERRUPT Error\"}", APIARY_CANCELLED, 0, "" },
     { "fail {\"type\":\"internal\",\"message\":\"INTERNAL Error: assertion\"}", APIARY_INTERNAL, 0,
         "assertion" },
