@@ -1,7 +1,7 @@
 /* The life of a statement:
  *
  *   document → instance (the spare, adjusted) → settings → lock → inputs → set-up
- *   → prepare → bind → execute → result → DONE
+ *   → prepare, bind, plan → execute → result → DONE
  *
  * The instance dies with the statement, so nothing of one is seen by the next. Two kinds of
  * job share one: "shared" is pure text work of the node; "kept" is a statement that leaves nothing
@@ -374,14 +374,37 @@ static enum apiary_code prepare_text(struct job *job, const char *sql)
     return code;
 }
 
-static enum apiary_code prepare(struct job *job)
+/* The engine binds and plans a query that reads files where it is prepared and again where it is run,
+ * since their list could have changed meanwhile. Here the first stops at once, at a parameter; its
+ * value, at the second, is the query. false: it has to go the usual way, which also gives the reason,
+ * with its place in the text. */
+static bool start_once(struct job *job, const char *sql)
+{
+    bool once = false;
+    if (!ap_json_bool(job->document, "once", &once) || !once) return false;
+    if (duckdb_prepare(job->connection, "FROM system.main.query($1)", &job->statement) == DuckDBSuccess &&
+        duckdb_bind_varchar(job->statement, 1, sql) == DuckDBSuccess &&
+        duckdb_pending_prepared_streaming(job->statement, &job->pending) == DuckDBSuccess)
+        return true;
+    duckdb_destroy_pending(&job->pending);
+    duckdb_destroy_prepare(&job->statement);
+    return false;
+}
+
+/* From the text to where it can be worked on. */
+static enum apiary_code start(struct job *job)
 {
     struct ap_str sql;
     if (!ap_json_str(job->document, "sql", &sql) || memchr(sql.data, '\0', sql.size))
         return bee_fail(&job->why, "invalid_input", APIARY_INVALID,
             "a job without a statement, or with a zero byte in it");
+    if (start_once(job, sql.data)) return APIARY_OK;
     AP_TRY(prepare_text(job, sql.data));
-    return bee_values_bind(job->statement, ap_json_member(job->document, "values"), &job->why);
+    AP_TRY(bee_values_bind(job->statement, ap_json_member(job->document, "values"), &job->why));
+    AP_TRY(go_on(job));
+    if (duckdb_pending_prepared_streaming(job->statement, &job->pending) != DuckDBSuccess)
+        return bee_fail_engine(&job->why, duckdb_pending_error(job->pending));
+    return APIARY_OK;
 }
 
 /* Works on the statement's tasks with the engine's threads. What the engine itself does while they have
@@ -405,9 +428,6 @@ static enum apiary_code work(struct job *job)
 
 static enum apiary_code execute(struct job *job)
 {
-    AP_TRY(go_on(job));
-    if (duckdb_pending_prepared_streaming(job->statement, &job->pending) != DuckDBSuccess)
-        return bee_fail_engine(&job->why, duckdb_pending_error(job->pending));
     AP_TRY(work(job));
     bool ok = duckdb_execute_pending(job->pending, &job->result) == DuckDBSuccess;
     job->has_result = true;
@@ -484,7 +504,7 @@ static enum apiary_code run(struct job *job)
     AP_TRY(prove_canary(job));
     AP_TRY(open_inputs(job));
     AP_TRY(run_setup(job));
-    AP_TRY(prepare(job));
+    AP_TRY(start(job));
     AP_TRY(execute(job));
     return deliver(job);
 }

@@ -51,6 +51,8 @@
  * Job document
  *   {"setup":["sql",…],       run first, results dropped (ATTACH, CREATE VIEW, USE, macros …)
  *    "sql":"…",               the statement
+ *    "once":true,             it is one query without parameters whose columns differ in name: it may be
+ *                             bound once, where it is run, instead of there and where it is prepared
  *    "values":[value,…],      parameters
  *    "settings":{"TimeZone":"UTC",…},  engine settings of this statement
  *    "threads":n,

@@ -160,6 +160,7 @@ static enum apiary_code fill_source(struct ap_source *source, const struct ap_pl
     source->settings = run->plan->settings;
     source->values = run->plan->values;
     source->aside = run->cancel != NULL;
+    source->fragment = part->task != NULL;
     if (run->cancel != NULL) source->cancel = run->cancel;
     AP_TRY(add_frames(source, part, err));
     AP_TRY(add_inputs(source, part, err));

@@ -63,6 +63,7 @@ struct ap_source {
     bool apart; /* the text reads nothing but itself and the caller's tables */
     bool frugal; /* its jobs take one thread and few files at once: slower, with the least memory */
     bool kept;  /* its jobs share an engine instance with their like: ap_source_share */
+    bool fragment; /* runs a task's fragment, whose columns are named by sql/cut.h */
     bool plain_frame; /* the text names one frame itself, and nothing else: no view of it */
     struct ap_bytes qualified; /* the text with all names completed: what CREATE VIEW stores */
     struct ArrowArrayStream input_streams[AP_SOURCE_INPUTS_MAX]; /* owned */

@@ -255,6 +255,18 @@ static void add_setup(
         yyjson_mut_arr_add_str(doc, setup, source->setup.items[i]);
 }
 
+/* May the source's own query be bound once (core/wire.h)? Of its functions only current_query would see
+ * the difference. */
+static bool is_once(const struct ap_source *source, struct ap_str sql, const char *result,
+    const struct apiary_query *query)
+{
+    if (strcmp(result, "arrow") != 0) return false; /* a COPY around it, or a question of ours */
+    if (source->values != NULL || (query != NULL && query->value_count > 0)) return false;
+    if (source->fragment) return true;
+    return source->tree != NULL && source->names.columns_differ && sql.data == source->sql.data &&
+           ap_texts_find(&source->names.functions, AP_STR("current_query")) == SIZE_MAX;
+}
+
 enum apiary_code ap_source_job(struct ap_source *source, struct ap_str sql, const char *result,
     const struct apiary_query *query, struct ap_bytes *document, struct apiary_error *err)
 {
@@ -264,6 +276,7 @@ enum apiary_code ap_source_job(struct ap_source *source, struct ap_str sql, cons
     yyjson_mut_doc_set_root(doc, root);
     add_setup(source, doc, root);
     yyjson_mut_obj_add_strn(doc, root, "sql", sql.data, sql.size);
+    if (is_once(source, sql, result, query)) yyjson_mut_obj_add_bool(doc, root, "once", true);
     if (source->values != NULL)
         AP_TRY(add_json(doc, root, "values", source->values, err));
     else

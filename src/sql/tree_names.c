@@ -325,6 +325,7 @@ enum apiary_code ap_tree_names(
         return code;
     }
     names.has_order_by = has_modifier(node, "ORDER_MODIFIER");
+    names.columns_differ = ap_tree_columns_differ(node);
     *out = names;
     return APIARY_OK;
 }

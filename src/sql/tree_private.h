@@ -35,5 +35,7 @@ bool ap_is_file_function(struct ap_str name);
 /* tree_ledger.c: fills in ledger_only and the asks. */
 AP_CHECKED enum apiary_code ap_tree_find_asks(struct ap_arena *arena, yyjson_val *node,
     struct ap_tree_names *names, struct apiary_error *err);
+/* tree_columns.c: columns_differ of the query `node`. */
+bool ap_tree_columns_differ(yyjson_val *node);
 
 #endif

@@ -80,6 +80,22 @@ static void functions_and_flags(void **state)
     each_tree_case("names", "flags", check_flags);
 }
 
+static void check_columns(const struct tree_case *tree_case)
+{
+    struct apiary_error err = { 0 };
+    AP_AUTO(ap_arena) arena = { 0 };
+    struct ap_tree_names names = { 0 };
+    assert_code_in(tree_case->sql, ap_tree_names(&arena, tree_case->tree, &names, &err), APIARY_OK);
+    assert_int_in(tree_case->sql, names.columns_differ,
+        yyjson_get_bool(yyjson_obj_get(tree_case->expected, "differ")));
+    ap_texts_done(&names.functions);
+}
+
+static void columns_that_differ_in_name(void **state)
+{
+    each_tree_case("names", "differ", check_columns);
+}
+
 static void check_asks(const struct tree_case *tree_case)
 {
     static const char *const figures[] = { "count", "min", "max" };
@@ -210,6 +226,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tables_and_files),
         cmocka_unit_test(functions_and_flags),
+        cmocka_unit_test(columns_that_differ_in_name),
         cmocka_unit_test(asks_of_the_ledger),
         cmocka_unit_test(names_by_tokens),
         cmocka_unit_test(documents_that_are_no_tree),

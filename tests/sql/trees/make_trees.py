@@ -85,6 +85,45 @@ FLAGS = [
     ("select uuid() union select gen_random_uuid() order by 1", "uuid gen_random_uuid", "vo"),
 ]
 
+# sql, whether the columns of the result are certain to have different names
+COLUMNS_DIFFER = [
+    ("select * from t", True),
+    ("from t", True),
+    ("select * exclude (a) replace (1 as b) from t", True),
+    ("select * from (select 1 as a, 2 as a)", True),
+    ("select * rename (a as b) from t", False),
+    ("select * from t, t as u", False),
+    ("select *, 1 as x from t", False),
+    ("select columns('(.)') as 'x' from t", False),
+    ("select min(columns(*)) as x from t", False),
+    ("select t.* from t", True),
+    ("select a, t.b, t.c as d from t", True),
+    ("select a, t.a from t", False),
+    ("select a, b as A from t", False),
+    ("select a as \"x y\", b as \"X y\" from t", False),
+    ("select count(*) from t", True),
+    ("select count(*), sum(a), min(b) as m, a + 1 as n from t group by all", True),
+    ("select count(*), count(*) from t", False),
+    ("select sum(a), 2 as \"sum(a)\" from t", False),
+    ("select a + 1 from t", True),
+    ("select a + 1, b from t", True),
+    ("select a + 1, a + 1 from t", False),
+    ("select 1", False),
+    ("select 1, 2 as \"1\"", False),
+    ("select null, 2 as \"null\"", False),
+    ("select #1 from t", False),
+    ("select unnest({'a': 1, 'b': 2}) as x, 3 as a", False),
+    ("select (select max(a) from t) as x, row_number() over () as y from t", True),
+    ("select exists (select * from t) as x from t", False),
+    ("select a from t union all select b from t", True),
+    ("select a, a from t union all select b, c from t", False),
+    ("(select a from t) union by name (select b from t)", False),
+    ("values (1, 2)", False),
+    ("with x as (select a, a from t) select a from x", True),
+    ("select " + ", ".join(f"a as c{i}" for i in range(128)) + " from t", True),
+    ("select " + ", ".join(f"a as c{i}" for i in range(129)) + " from t", False),
+]
+
 # sql, what is asked of the ledger; None: nothing
 ASKS = [
     ("select count(*) from t", "count()=count_star()"),
@@ -349,6 +388,12 @@ def main():
         cases.append({"sql": sql, "names": found, "tree": parsed})
     for sql, functions, flags in FLAGS:
         cases.append({"sql": sql, "functions": functions, "flags": flags, "tree": tree(connection, sql)})
+    connection.execute("create table t (a int, b int, c int)")
+    for sql, differ in COLUMNS_DIFFER:
+        if differ:  # then the engine gives a subquery's columns the same names
+            names = [[c[0] for c in connection.execute(text).description] for text in (sql, f"from ({sql})")]
+            assert names[0] == names[1], (sql, names)
+        cases.append({"sql": sql, "differ": differ, "tree": tree(connection, sql)})
     for sql, asks in ASKS:
         cases.append({"sql": sql, "asks": asks or "", "tree": tree(connection, sql)})
     write("names.json", cases)
