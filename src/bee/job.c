@@ -10,16 +10,13 @@
  * state and the like end; what stands (standing.h) is made to be what it lists, and the rest of its set-up
  * is a transaction that is rolled back. A cancel is
  * looked for between the steps and interrupts within them. */
-#include "bee/job.h"
+#include "bee/job_private.h"
 
-#include "bee/input.h"
 #include "bee/paging.h"
-#include "bee/resident.h"
 #include "bee/result_arrow.h"
 #include "bee/result_json.h"
 #include "bee/value.h"
 #include "bee/virtual.h"
-#include "core/json.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -27,38 +24,11 @@
 
 enum {
     SETUP_MAX = 100000,
-    SETTINGS_MAX = 64,
-    KEPT_GROWTH_MIN = 32 << 20, /* of resident memory, or this part of the engine's limit: closing */
-    KEPT_GROWTH_PART = 8,       /* the instance gives it back */
-    KEPT_JOBS_MAX = 500, /* then a kept instance is replaced: nothing leaks for ever */
     PAUSE_NS_FIRST = 20000, /* while the engine's threads have all tasks */
     PAUSE_NS_MOST = 500000,
     MEMORY_FLOOR = 32 << 20, /* below it the engine cannot even open a table */
     OVERHEAD_FIXED = 64 << 20,
     OVERHEAD_THREAD = 10 << 20
-};
-
-enum mode { MODE_ARROW, MODE_JSON, MODE_NONE, MODE_FILES };
-
-struct job {
-    struct bee_hive *hive;
-    uint32_t number;
-    yyjson_val *document;
-    enum mode mode;
-    bool shared, kept;
-    bool in_transaction; /* the set-up of a kept one */
-    struct bee_measures measures;
-    struct ap_bytes settings; /* as SET statements */
-    struct bee_instance *instance;
-    duckdb_connection connection; /* the instance's, or of a kept job alone */
-    struct bee_inputs *inputs;
-    duckdb_prepared_statement statement;
-    duckdb_pending_result pending;
-    duckdb_result result;
-    bool has_result;
-    uint64_t rows_changed;
-    struct ap_bytes answer; /* fields of DONE, each ended by a comma */
-    struct bee_failure why;
 };
 
 uint64_t bee_memory_limit(uint64_t budget_bytes, int64_t threads)
@@ -68,7 +38,7 @@ uint64_t bee_memory_limit(uint64_t budget_bytes, int64_t threads)
     return left > MEMORY_FLOOR ? left : MEMORY_FLOOR;
 }
 
-static enum apiary_code go_on(struct job *job)
+enum apiary_code bee_job_go_on(struct job *job)
 {
     if (!bee_control_cancelled(job->hive->control)) return APIARY_OK;
     return ap_fail(&job->why.err, APIARY_CANCELLED, "cancelled");
@@ -116,169 +86,12 @@ static enum apiary_code read_measures(struct job *job)
     return APIARY_OK;
 }
 
-/* ---- the instance ---- */
-
-static bool is_setting_name(struct ap_str name)
-{
-    for (size_t i = 0; i < name.size; i++) {
-        char c = name.data[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                c == '_'))
-            return false;
-    }
-    return name.size > 0;
-}
-
-/* Values go as text literals, which the engine casts to what the setting wants. A kept instance has
- * them for all its connections. */
-static enum apiary_code add_setting(
-    struct job *job, struct ap_str name, struct ap_str value)
-{
-    AP_TRY(ap_bytes_printf(&job->settings, &job->why.err, "SET %s" AP_FMT "=",
-        job->kept ? "GLOBAL " : "", AP_ARG(name)));
-    AP_TRY(bee_sql_literal(&job->settings, value, &job->why.err));
-    return ap_bytes_add_text(&job->settings, ";", &job->why.err);
-}
-
-static bool has_inputs(const struct job *job)
-{
-    return yyjson_arr_size(ap_json_member(job->document, "inputs")) > 0;
-}
-
-static enum apiary_code read_settings(struct job *job)
-{
-    /* A stream of rows can be read once. The engine turns a window over whole partitions into a
-     * join of its input with itself, and would read it twice. */
-    if (has_inputs(job))
-        AP_TRY(add_setting(job, AP_STR("disabled_optimizers"), AP_STR("window_self_join")));
-    yyjson_val *settings = ap_json_member(job->document, "settings");
-    if (settings == NULL) return APIARY_OK;
-    if (!yyjson_is_obj(settings) || yyjson_obj_size(settings) > SETTINGS_MAX)
-        return bee_fail(
-            &job->why, "invalid_input", APIARY_INVALID, "settings are no object or too many");
-    yyjson_obj_iter iter = yyjson_obj_iter_with(settings);
-    for (yyjson_val *key = yyjson_obj_iter_next(&iter); key; key = yyjson_obj_iter_next(&iter)) {
-        yyjson_val *value = yyjson_obj_iter_get_val(key);
-        struct ap_str name = { yyjson_get_str(key), yyjson_get_len(key) };
-        if (ap_str_is(name, "TimeZone")) continue; /* one of the measures */
-        if (!is_setting_name(name) || !yyjson_is_str(value))
-            return bee_fail(&job->why, "invalid_input", APIARY_INVALID,
-                "setting '" AP_FMT "' is out of form", AP_ARG(name));
-        AP_TRY(add_setting(
-            job, name, (struct ap_str) { yyjson_get_str(value), yyjson_get_len(value) }));
-    }
-    return APIARY_OK;
-}
-
-static enum apiary_code apply_settings(struct job *job, struct bee_instance *instance)
-{
-    if (job->settings.size == 0) return APIARY_OK;
-    AP_AUTO(ap_bytes) text = { 0 };
-    if (bee_instance_query(instance->connection, ap_bytes_text(&job->settings), &text))
-        return APIARY_OK;
-    return bee_fail_engine(&job->why, ap_bytes_text(&text));
-}
-
-/* What the engine says about its settings is told as its own words (a time zone
- * that does not exist is the user's mistake). */
-static enum apiary_code engine_said(struct job *job, enum apiary_code code)
-{
-    if (code != APIARY_CHAMBER) return code;
-    char text[sizeof job->why.err.message];
-    memcpy(text, job->why.err.message, sizeof text);
-    return bee_fail_engine(&job->why, text);
-}
-
-static enum apiary_code take_parser(struct job *job)
-{
-    struct bee_hive *hive = job->hive;
-    if (hive->parser == NULL) {
-        struct bee_instance *instance = NULL;
-        AP_TRY(bee_stable_take(hive->stable, &job->measures, &instance, &job->why.err));
-        enum apiary_code code = bee_instance_lock(instance, &job->why.err);
-        if (code != APIARY_OK) {
-            bee_stable_retire(hive->stable, instance);
-            return code;
-        }
-        hive->parser = instance;
-        bee_stable_refill(hive->stable); /* the statement itself follows soon */
-    }
-    job->instance = hive->parser;
-    job->connection = job->instance->connection;
-    bee_control_connection_set(hive->control, job->connection);
-    return APIARY_OK;
-}
-
-static bool same_measures(const struct bee_measures *a, const struct bee_measures *b)
-{
-    return a->memory_bytes == b->memory_bytes && a->threads == b->threads &&
-           strcmp(a->timezone, b->timezone) == 0;
-}
-
-static void drop_kept(struct bee_hive *hive)
-{
-    bee_stable_retire(hive->stable, hive->kept.instance);
-    ap_bytes_done(&hive->kept.settings);
-    bee_standing_done(&hive->kept.standing);
-    memset(&hive->kept, 0, sizeof hive->kept);
-}
-
-static bool kept_fits(const struct bee_hive *hive, const struct job *job)
-{
-    return hive->kept.jobs < KEPT_JOBS_MAX &&
-           same_measures(&hive->kept.instance->work, &job->measures) &&
-           ap_str_equal(ap_bytes_view(&hive->kept.settings), ap_bytes_view(&job->settings));
-}
-
-static enum apiary_code open_kept(struct job *job)
-{
-    struct bee_hive *hive = job->hive;
-    struct bee_instance *instance = NULL;
-    AP_TRY(engine_said(
-        job, bee_stable_take(hive->stable, &job->measures, &instance, &job->why.err)));
-    hive->kept.instance = instance;
-    uint64_t resident = bee_resident_bytes(); /* with what closes still, perhaps */
-    if (hive->resident_bytes == 0 || resident < hive->resident_bytes) hive->resident_bytes = resident;
-    AP_TRY(ap_bytes_add_str(&hive->kept.settings, ap_bytes_view(&job->settings), &job->why.err));
-    AP_TRY(apply_settings(job, instance));
-    return bee_instance_keep(instance, &job->why.err);
-}
-
-static enum apiary_code take_kept(struct job *job)
-{
-    struct bee_hive *hive = job->hive;
-    if (hive->kept.instance && !kept_fits(hive, job)) drop_kept(hive);
-    if (hive->kept.instance == NULL) {
-        enum apiary_code code = open_kept(job);
-        if (code != APIARY_OK) {
-            drop_kept(hive);
-            return code;
-        }
-    }
-    hive->kept.jobs++;
-    job->instance = hive->kept.instance;
-    AP_TRY(bee_instance_connect(job->instance, &job->connection, &job->why.err));
-    bee_control_connection_set(hive->control, job->connection);
-    return APIARY_OK;
-}
-
-static enum apiary_code take_instance(struct job *job)
-{
-    if (job->shared) return take_parser(job);
-    AP_TRY(read_settings(job));
-    if (job->kept) return take_kept(job);
-    AP_TRY(engine_said(
-        job, bee_stable_take(job->hive->stable, &job->measures, &job->instance, &job->why.err)));
-    job->connection = job->instance->connection;
-    bee_control_connection_set(job->hive->control, job->connection);
-    AP_TRY(apply_settings(job, job->instance));
-    return engine_said(job, bee_instance_lock(job->instance, &job->why.err));
-}
+/* ---- the set-up ---- */
 
 static enum apiary_code open_inputs(struct job *job)
 {
     yyjson_val *array = ap_json_member(job->document, "inputs");
-    if (job->shared || !has_inputs(job)) return APIARY_OK;
+    if (job->shared || !bee_job_has_inputs(job)) return APIARY_OK;
     AP_AUTO(ap_texts) names = { 0 };
     yyjson_arr_iter iter = yyjson_arr_iter_with(array);
     for (yyjson_val *name = yyjson_arr_iter_next(&iter); name; name = yyjson_arr_iter_next(&iter)) {
@@ -322,7 +135,7 @@ static enum apiary_code run_setup(struct job *job)
     yyjson_arr_iter iter = yyjson_arr_iter_with(array);
     for (yyjson_val *sql = yyjson_arr_iter_next(&iter); sql;
          sql = yyjson_arr_iter_next(&iter), index++) {
-        AP_TRY(go_on(job));
+        AP_TRY(bee_job_go_on(job));
         AP_AUTO(ap_bytes) text = { 0 };
         if (!yyjson_is_str(sql))
             return bee_fail(
@@ -337,76 +150,6 @@ static enum apiary_code run_setup(struct job *job)
 
 /* ---- the statement ---- */
 
-/* One text may be several statements to the engine (PIVOT without IN makes a type first): all but
- * the last are run here, the last is prepared. */
-static enum apiary_code prepare_parts(
-    struct job *job, duckdb_extracted_statements parts, idx_t count)
-{
-    for (idx_t i = 0; i < count; i++) {
-        duckdb_state state =
-            duckdb_prepare_extracted_statement(job->connection, parts, i, &job->statement);
-        if (state != DuckDBSuccess)
-            return bee_fail_engine(&job->why, duckdb_prepare_error(job->statement));
-        if (i + 1 == count) break;
-        duckdb_result result;
-        enum apiary_code code = APIARY_OK;
-        if (duckdb_execute_prepared(job->statement, &result) != DuckDBSuccess)
-            code = bee_fail_engine(&job->why, duckdb_result_error(&result));
-        duckdb_destroy_result(&result);
-        duckdb_destroy_prepare(&job->statement);
-        if (code != APIARY_OK) return code;
-    }
-    return APIARY_OK;
-}
-
-static enum apiary_code prepare_text(struct job *job, const char *sql)
-{
-    duckdb_extracted_statements parts = NULL;
-    idx_t count = duckdb_extract_statements(job->connection, sql, &parts);
-    enum apiary_code code = APIARY_OK;
-    if (count == 0)
-        code = bee_fail_engine(&job->why, duckdb_extract_statements_error(parts));
-    else if (count > 1 && strchr(sql, ';'))
-        code = bee_fail(&job->why, "invalid_input", APIARY_INVALID, "a job runs one statement, not multiple statements");
-    else
-        code = prepare_parts(job, parts, count);
-    duckdb_destroy_extracted(&parts);
-    return code;
-}
-
-/* The engine binds and plans a query that reads files where it is prepared and again where it is run,
- * since their list could have changed meanwhile. Here the first stops at once, at a parameter; its
- * value, at the second, is the query. false: it has to go the usual way, which also gives the reason,
- * with its place in the text. */
-static bool start_once(struct job *job, const char *sql)
-{
-    bool once = false;
-    if (!ap_json_bool(job->document, "once", &once) || !once) return false;
-    if (duckdb_prepare(job->connection, "FROM system.main.query($1)", &job->statement) == DuckDBSuccess &&
-        duckdb_bind_varchar(job->statement, 1, sql) == DuckDBSuccess &&
-        duckdb_pending_prepared_streaming(job->statement, &job->pending) == DuckDBSuccess)
-        return true;
-    duckdb_destroy_pending(&job->pending);
-    duckdb_destroy_prepare(&job->statement);
-    return false;
-}
-
-/* From the text to where it can be worked on. */
-static enum apiary_code start(struct job *job)
-{
-    struct ap_str sql;
-    if (!ap_json_str(job->document, "sql", &sql) || memchr(sql.data, '\0', sql.size))
-        return bee_fail(&job->why, "invalid_input", APIARY_INVALID,
-            "a job without a statement, or with a zero byte in it");
-    if (start_once(job, sql.data)) return APIARY_OK;
-    AP_TRY(prepare_text(job, sql.data));
-    AP_TRY(bee_values_bind(job->statement, ap_json_member(job->document, "values"), &job->why));
-    AP_TRY(go_on(job));
-    if (duckdb_pending_prepared_streaming(job->statement, &job->pending) != DuckDBSuccess)
-        return bee_fail_engine(&job->why, duckdb_pending_error(job->pending));
-    return APIARY_OK;
-}
-
 /* Works on the statement's tasks with the engine's threads. What the engine itself does while they have
  * all of them is to look after its progress without a pause, which costs a small query a tenth of
  * its time. */
@@ -420,7 +163,7 @@ static enum apiary_code work(struct job *job)
             pause_ns = PAUSE_NS_FIRST;
             continue;
         }
-        AP_TRY(go_on(job));
+        AP_TRY(bee_job_go_on(job));
         nanosleep(&(struct timespec) { .tv_nsec = pause_ns }, NULL);
         if (pause_ns < PAUSE_NS_MOST) pause_ns *= 2;
     }
@@ -440,7 +183,7 @@ static enum apiary_code drain(struct job *job)
     bool counts = duckdb_result_return_type(job->result) == DUCKDB_RESULT_TYPE_CHANGED_ROWS &&
                   duckdb_column_type(&job->result, 0) == DUCKDB_TYPE_BIGINT;
     for (bool first = true;; first = false) {
-        AP_TRY(go_on(job));
+        AP_TRY(bee_job_go_on(job));
         duckdb_data_chunk chunk = duckdb_fetch_chunk(job->result);
         if (chunk == NULL) break;
         if (first && counts && duckdb_data_chunk_get_size(chunk)) {
@@ -500,11 +243,11 @@ static enum apiary_code run(struct job *job)
     ap_json_bool(job->document, "shared", &job->shared);
     ap_json_bool(job->document, "kept", &job->kept);
     AP_TRY(read_measures(job));
-    AP_TRY(take_instance(job));
+    AP_TRY(bee_job_take_instance(job));
     AP_TRY(prove_canary(job));
     AP_TRY(open_inputs(job));
     AP_TRY(run_setup(job));
-    AP_TRY(start(job));
+    AP_TRY(bee_job_start(job));
     AP_TRY(execute(job));
     return deliver(job);
 }
@@ -513,49 +256,13 @@ static enum apiary_code run(struct job *job)
 
 /* Ends the statement: its files are closed, and the connection is taken from the
  * reader thread. After this the job may be told as over. */
-static void end_statement(struct job *job)
+static void end_statement(struct job *job, bool failed)
 {
     bee_control_finish(job->hive->control);
     if (job->has_result) duckdb_destroy_result(&job->result);
     if (job->pending) duckdb_destroy_pending(&job->pending);
+    if (job->shared && !failed) bee_job_keep_question(job);
     if (job->statement) duckdb_destroy_prepare(&job->statement);
-}
-
-/* What the job made in the kept instance is taken back, its connection closed. false: it is not to be
- * used again, since something may be left, or memory that only closing it gives back. */
-static bool clear_kept(struct job *job)
-{
-    struct bee_hive *hive = job->hive;
-    if (job->connection == NULL) return false;
-    bool clear = !job->in_transaction || bee_instance_query(job->connection, "ROLLBACK", NULL);
-    duckdb_disconnect(&job->connection); /* waits for threads that still scan an input */
-    uint64_t resident = bee_resident_bytes();
-    uint64_t growth = hive->kept.instance->work.memory_bytes / KEPT_GROWTH_PART;
-    if (growth < KEPT_GROWTH_MIN) growth = KEPT_GROWTH_MIN;
-    if (resident == 0 || resident > hive->resident_bytes + growth) return false;
-    return clear;
-}
-
-/* Frees the rest, which nobody waits for: closing an instance takes up to 20 ms, on a thread of its own.
- * So what the job brought is taken from the engine before. */
-static void release(struct job *job, bool failed)
-{
-    struct bee_hive *hive = job->hive;
-    bool clear = job->kept && clear_kept(job) && !failed;
-    if (!job->kept && job->connection && job->inputs) {
-        job->instance->connection = NULL;
-        duckdb_disconnect(&job->connection); /* as in clear_kept */
-    }
-    /* What the engine still knows of them leads nowhere now. This comes before the instance is closed:
-     * that is done by another thread, and frees what the engine knows. */
-    bee_inputs_close(job->inputs);
-    if (job->kept && !clear) drop_kept(hive);
-    /* One instance in hand is enough: memory is scarce where budgets are small. */
-    if (!clear && (!job->shared || hive->kept.instance == NULL)) bee_stable_refill(hive->stable);
-    if (!job->kept && !job->shared) bee_stable_retire(hive->stable, job->instance);
-    bee_virtual_forget();
-    ap_bytes_done(&job->settings);
-    ap_bytes_done(&job->answer);
 }
 
 static enum apiary_code send_done(struct job *job, uint64_t cpu_us, struct apiary_error *err)
@@ -601,10 +308,13 @@ enum apiary_code bee_job_run(
             (void)bee_fail(&job.why, "lost", APIARY_SQL,
                 "the statement failed, and the engine lost the reason: run it again to see it");
     }
-    end_statement(&job);
     bool failed = code != APIARY_OK;
+    end_statement(&job, failed);
     cpu_us = bee_cpu_us() - cpu_us;
     code = !failed ? send_done(&job, cpu_us, err) : send_failed(&job, err);
-    release(&job, failed);
+    bee_job_give_instance(&job, failed);
+    bee_virtual_forget();
+    ap_bytes_done(&job.settings);
+    ap_bytes_done(&job.answer);
     return code;
 }

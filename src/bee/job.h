@@ -10,6 +10,8 @@ struct bee_hive { /* what all jobs of this process share */
     struct bee_control *control;
     struct bee_stable *stable;
     struct bee_instance *parser; /* serves "shared" jobs; opened by the first */
+    duckdb_prepared_statement question; /* of the last of them, which is asked again and again; NULL: none */
+    struct ap_bytes question_sql;
     struct {
         struct bee_instance *instance; /* serves "kept" jobs of one measure and these settings */
         struct ap_bytes settings;

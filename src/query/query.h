@@ -20,6 +20,7 @@
 
 /* Open ledgers by location, kept for the life of the handle. Thread-safe. */
 struct ap_frames;
+struct ap_answers; /* query/answers.h */
 
 /* A statement that writes and is handed over: only for the time of its run. */
 struct ap_handover {
@@ -42,6 +43,7 @@ struct ap_world {
     struct ap_frames *frames;
     struct ap_cache *cache; /* of remote cells */
     struct ap_cell_names *cell_names;
+    struct ap_answers *answers; /* of the engine about texts; NULL: none are remembered */
     struct ap_pool *pool; /* made at the first need: ap_world_pool */
     struct ap_lock *lock; /* guards pool */
     const struct ap_spread_port *spread; /* other nodes (query/plan.h); NULL: this one alone */

@@ -1,5 +1,6 @@
 /* A source: one chamber made ready to run a query over frames. Names are resolved in
  * resolve.c; here are the chamber, the job documents and the syntax tree. */
+#include "query/answers.h"
 #include "query/read.h"
 #include "query/resolve.h"
 #include "query/tries.h"
@@ -407,6 +408,10 @@ enum apiary_code ap_source_ask(struct ap_source *source, struct ap_str sql,
 enum apiary_code ap_source_text_function(struct ap_source *source, const char *sql,
     struct ap_str argument, struct ap_bytes *out, struct apiary_error *err)
 {
+    struct ap_answers *answers = source->session->world->answers;
+    bool found = false;
+    AP_TRY(ap_answers_find(answers, sql, argument, &found, out, err));
+    if (found) return APIARY_OK;
     AP_AUTO_JSON_MUT *doc = yyjson_mut_doc_new(ap_json_alc());
     if (doc == NULL) return ap_fail_memory(err, "a job");
     yyjson_mut_val *root = yyjson_mut_obj(doc);
@@ -429,7 +434,9 @@ enum apiary_code ap_source_text_function(struct ap_source *source, const char *s
     yyjson_val *row = yyjson_arr_get_first(ap_json_member(yyjson_doc_get_root(answer), "rows"));
     yyjson_val *text = yyjson_arr_get_first(row);
     if (!yyjson_is_str(text)) return ap_fail(err, APIARY_CORRUPT, "a chamber gave no text back");
-    return ap_bytes_add(out, yyjson_get_str(text), yyjson_get_len(text), err);
+    struct ap_str said = { yyjson_get_str(text), yyjson_get_len(text) };
+    ap_answers_keep(answers, sql, argument, said);
+    return ap_bytes_add_str(out, said, err);
 }
 
 enum apiary_code ap_source_tree(

@@ -1,0 +1,47 @@
+/* What the files of a job share: job.c (its life), job_instance.c (the engine that it gets),
+ * job_start.c (from the text to the first task). */
+#ifndef AP_BEE_JOB_PRIVATE_H
+#define AP_BEE_JOB_PRIVATE_H
+
+#include "bee/input.h"
+#include "bee/job.h"
+#include "core/json.h"
+
+enum mode { MODE_ARROW, MODE_JSON, MODE_NONE, MODE_FILES };
+
+struct job {
+    struct bee_hive *hive;
+    uint32_t number;
+    yyjson_val *document;
+    enum mode mode;
+    bool shared, kept;
+    bool in_transaction; /* the set-up of a kept one */
+    struct bee_measures measures;
+    struct ap_bytes settings; /* as SET statements */
+    struct bee_instance *instance;
+    duckdb_connection connection; /* the instance's, or of a kept job alone */
+    struct bee_inputs *inputs;
+    duckdb_prepared_statement statement;
+    duckdb_pending_result pending;
+    duckdb_result result;
+    bool has_result;
+    uint64_t rows_changed;
+    struct ap_bytes answer; /* fields of DONE, each ended by a comma */
+    struct bee_failure why;
+};
+
+/* codes: CANCELLED */
+AP_CHECKED enum apiary_code bee_job_go_on(struct job *job);
+bool bee_job_has_inputs(const struct job *job);
+
+/* An instance for the job, with its settings, locked. */
+AP_CHECKED enum apiary_code bee_job_take_instance(struct job *job);
+/* What the job made in its instance is taken back, or the instance is closed by a thread that nobody waits
+ * for: that takes up to 20 ms. */
+void bee_job_give_instance(struct job *job, bool failed);
+
+/* Parses, binds and plans the statement: job->pending can be worked on. */
+AP_CHECKED enum apiary_code bee_job_start(struct job *job);
+void bee_job_keep_question(struct job *job);
+
+#endif
