@@ -201,7 +201,7 @@ static void note_options(yyjson_val *node, struct ap_file_ref *ref)
                                       : ap_node_str(child, "alias");
         bool known = constant_bool(compares ? yyjson_obj_get(child, "right") : child, &value);
         if (known && ap_str_equal_nocase(name, AP_STR("union_by_name"))) ref->by_name = value;
-        else if (known && ap_str_equal_nocase(name, AP_STR("hive_partitioning"))) ref->folders = value;
+        else if (known && ap_str_equal_nocase(name, AP_STR("hive_partitioning"))) ref->folders = ref->folders_asked = value;
         else ref->others = true;
     }
 }

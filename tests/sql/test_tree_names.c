@@ -152,12 +152,12 @@ static void options_of_readers(void **state)
 {
     static const struct {
         const char *label, *options, *ordinality;
-        bool by_name, folders, others;
+        bool by_name, folders, others, asked;
     } cases[] = {
         { "none", "", "WITHOUT_ORDINALITY", false, true, false },
         { "by name", OPTION("union_by_name", TRUE_TREE), "WITHOUT_ORDINALITY", true, true, false },
         { "no folders", OPTION("Hive_Partitioning", FALSE_TREE), "WITHOUT_ORDINALITY", false, false, false },
-        { "both", OPTION("union_by_name", FALSE_TREE) OPTION("hive_partitioning", TRUE_TREE), "", false, true, false },
+        { "both", OPTION("union_by_name", FALSE_TREE) OPTION("hive_partitioning", TRUE_TREE), "", false, true, false, true },
         { ":=", ",{\"class\":\"CONSTANT\",\"alias\":\"union_by_name\",\"value\":{\"value\":true}}", "", true, true, false },
         { "another", OPTION("filename", TRUE_TREE), "", false, true, true },
         { "no constant", OPTION("union_by_name", "{\"class\":\"COLUMN_REF\",\"column_names\":[\"x\"]}"), "", false, true, true },
@@ -183,6 +183,7 @@ static void options_of_readers(void **state)
         assert_int_in(cases[i].label, names.files[0].by_name, cases[i].by_name);
         assert_int_in(cases[i].label, names.files[0].folders, cases[i].folders);
         assert_int_in(cases[i].label, names.files[0].others, cases[i].others);
+        assert_int_in(cases[i].label, names.files[0].folders_asked, cases[i].asked);
         ap_texts_done(&names.functions);
         yyjson_doc_free(tree);
     }
