@@ -50,6 +50,7 @@ void ap_cell_set_free(struct ap_cell_set *set)
         ap_paged_unref(set->files[i].paged);
         ap_free(set->files[i].key);
         ap_free(set->files[i].path);
+        ap_free(set->files[i].shown);
         ap_free(set->files[i].name);
         if (set->files[i].fd >= 0) close(set->files[i].fd);
     }
@@ -295,6 +296,7 @@ static enum apiary_code add_grant(struct ap_cell_set *set, struct ap_file_grant 
         ap_free(grant.key);
         ap_free(grant.name);
         ap_free(grant.path);
+        ap_free(grant.shown);
         return code;
     }
     if (virtual_name) {
@@ -337,7 +339,16 @@ enum apiary_code ap_cell_set_add_bytes(struct ap_cell_set *set, struct ap_str by
     return add_file(set, fd, bytes.size, NULL, name, number, NULL, err);
 }
 
-static enum apiary_code copy_whole(struct ap_cell_grant *cell, struct apiary_error *err);
+/* The object is to be the one that was found before; wanted "": any is. */
+static enum apiary_code check_etag(
+    const char *wanted, const char *found, const char *key, struct apiary_error *err)
+{
+    if (wanted[0] == '\0' || strcmp(wanted, found) == 0) return APIARY_OK;
+    return ap_fail(err, APIARY_CORRUPT, "file %s changed after the statement began", key);
+}
+
+static enum apiary_code copy_whole(
+    struct ap_cell_grant *cell, const char *etag, struct apiary_error *err);
 
 /* The whole object: through the cache, or where that has no room, in memory. */
 static enum apiary_code fetch_whole(
@@ -349,7 +360,7 @@ static enum apiary_code fetch_whole(
     if (code == APIARY_OK) return ap_paged_open(grant->paged, &grant->fd, &ignored, err);
     if (code != APIARY_FULL) return code;
     struct ap_cell_grant copy = { .store = grant->store, .key = grant->key, .copy_fd = -1 };
-    AP_TRY(copy_whole(&copy, err));
+    AP_TRY(copy_whole(&copy, grant->etag, err));
     grant->fd = copy.copy_fd;
     return APIARY_OK;
 }
@@ -367,6 +378,20 @@ enum apiary_code ap_cell_set_fetch(struct ap_cell_set *set, struct apiary_error 
     return APIARY_OK;
 }
 
+/* A path where there is one, else the URI without its options. */
+static enum apiary_code shown_as(
+    const struct ap_store *store, const char *key, char **out, struct apiary_error *err)
+{
+    static const char local[] = "local://";
+    AP_AUTO(ap_bytes) text = { 0 };
+    bool path = strncmp(store->uri, local, strlen(local)) == 0;
+    const char *uri = path ? store->uri + strlen(local) : store->uri;
+    size_t size = path ? strlen(uri) : strcspn(uri, "?");
+    AP_TRY(ap_bytes_printf(&text, err, "%.*s%s%s", (int)size, uri,
+        size > 0 && uri[size - 1] == '/' ? "" : "/", key));
+    return ap_bytes_take_text(&text, out, err);
+}
+
 enum apiary_code ap_cell_set_add_object(struct ap_cell_set *set, struct ap_store *store,
     const char *key, const struct ap_object *object, bool parquet, struct ap_bytes *virtual_name,
     struct apiary_error *err)
@@ -375,7 +400,9 @@ enum apiary_code ap_cell_set_add_object(struct ap_cell_set *set, struct ap_store
     size_t number = 0;
     enum apiary_code code = APIARY_OK;
     if (store->is_local) {
-        code = ap_store_open_read(store, key, &grant.fd, NULL, err);
+        struct ap_object found = { 0 };
+        code = ap_store_open_read(store, key, &grant.fd, &found, err);
+        if (code == APIARY_OK) code = check_etag(object->etag, found.etag, key, err);
     } else if (set->cache) {
         ap_lock(set->env, set->lock);
         code = ap_cell_page_locked(set, store, key, object->size, object->etag, &grant.paged,
@@ -385,10 +412,14 @@ enum apiary_code ap_cell_set_add_object(struct ap_cell_set *set, struct ap_store
     if (code == APIARY_OK && !store->is_local && (!parquet || !grant.paged)) {
         grant.store = store;
         grant.key = ap_strdup(key);
+        snprintf(grant.etag, sizeof grant.etag, "%s", object->etag);
         if (!grant.key) code = ap_fail_memory(err, "a file");
     }
+    if (code == APIARY_OK) code = shown_as(store, key, &grant.shown, err);
     if (code != APIARY_OK) {
+        if (grant.fd >= 0) close(grant.fd);
         ap_paged_unref(grant.paged);
+        ap_free(grant.key);
         return code;
     }
     return add_grant(set, grant, NULL, key, &number, virtual_name, err);
@@ -418,7 +449,8 @@ int ap_fd_again(int fd, const char *path, int flags, int *out)
 }
 
 /* The whole object into memory: what a store that is not local gives until cells are paged. */
-static enum apiary_code copy_whole(struct ap_cell_grant *cell, struct apiary_error *err)
+static enum apiary_code copy_whole(
+    struct ap_cell_grant *cell, const char *etag, struct apiary_error *err)
 {
     int fd = memfd_create("apiary-cell", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0) return ap_fail_errno(err, errno, "cannot copy cell %s", cell->key);
@@ -429,6 +461,7 @@ static enum apiary_code copy_whole(struct ap_cell_grant *cell, struct apiary_err
         struct ap_object object = { 0 };
         const struct ap_range range = { at, COPY_CHUNK, false };
         code = ap_store_get(cell->store, cell->key, range, &part, &object, err);
+        if (code == APIARY_OK) code = check_etag(etag, object.etag, cell->key, err);
         if (code != APIARY_OK) break;
         size = object.size;
         if (size > COPY_BYTES_MAX)
@@ -463,7 +496,7 @@ static enum apiary_code open_cell(struct ap_cell_grant *cell, uint64_t number, i
     } else if (cell->store->is_local) {
         AP_TRY(ap_store_open_read(cell->store, cell->key, &opened, &object, err));
     } else {
-        if (cell->copy_fd < 0) AP_TRY(copy_whole(cell, err));
+        if (cell->copy_fd < 0) AP_TRY(copy_whole(cell, "", err));
         int error = ap_fd_again(cell->copy_fd, NULL, O_RDONLY, &opened);
         if (error) return ap_fail_errno(err, error, "cannot open cell %s", cell->key);
         if (fstat(opened, &info) == 0) object.size = (uint64_t)info.st_size;
@@ -681,7 +714,8 @@ bool ap_cell_set_real_name(struct ap_cell_set *set, struct ap_str name, struct a
     size_t place = at.has_number && at.kind == AP_VIRTUAL_CELLS ? place_of(set, at.number) : SIZE_MAX;
     if (place != SIZE_MAX) real = set->cells[place].key;
     if (at.has_number && at.kind == AP_VIRTUAL_FILES && at.number < set->file_count)
-        real = set->files[at.number].path;
+        real = set->files[at.number].path != NULL ? set->files[at.number].path
+                                                  : set->files[at.number].shown;
     bool found = real && ap_bytes_add_text(out, real, NULL) == APIARY_OK;
     ap_unlock(set->env, set->lock);
     return found;

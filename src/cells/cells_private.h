@@ -31,6 +31,8 @@ struct ap_cell_grant {
 struct ap_file_grant {
     int fd;
     char *path; /* NULL: bytes */
+    char *shown; /* an object: what messages call it */
+    char etag[AP_ETAG_MAX]; /* of an object that is read whole; "": any */
     struct ap_paged *paged; /* an object of a store; NULL: none */
     struct ap_store *store; /* of an object that is read whole: fd is -1 until it was fetched */
     char *key;

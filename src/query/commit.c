@@ -84,11 +84,13 @@ enum apiary_code ap_write_json(struct ap_session *session, const struct ap_writt
     struct ap_pool_load load = { 0 };
     struct ap_pool *pool = NULL;
     if (ap_world_pool(session->world, &pool, NULL) == APIARY_OK) ap_pool_load(pool, &load);
+    char number[32] = "null";
+    if (version != AP_VERSION_UNKNOWN) snprintf(number, sizeof number, "%llu", (unsigned long long)version);
     AP_TRY(ap_bytes_printf(json, err,
-        "{\"version\":%llu,\"cells_written\":%zu,\"rows_written\":%lld,\"bytes_written\":%lld,"
+        "{\"version\":%s,\"cells_written\":%zu,\"rows_written\":%lld,\"bytes_written\":%lld,"
         "\"duration_ms\":%.3f,"
         "\"temperature\":%.3f,\"created\":%s,\"notices\":",
-        (unsigned long long)version, written->count, (long long)written->rows,
+        number, written->count, (long long)written->rows,
         (long long)written->bytes, ms, load.temperature, created ? "true" : "false"));
     AP_TRY(add_notices(ap_bytes_view(&session->notices), json, err));
     return ap_bytes_add_text(json, "}", err);

@@ -22,6 +22,7 @@ AP_CHECKED enum apiary_code ap_commit_written(struct ap_session *session, struct
     struct apiary_error *err);
 
 /* What apiary_write and apiary_import answer. */
+#define AP_VERSION_UNKNOWN UINT64_MAX /* another node committed, and did not say where */
 AP_CHECKED enum apiary_code ap_write_json(struct ap_session *session,
     const struct ap_written *written, uint64_t version, int64_t started_us, bool created,
     struct ap_bytes *json, struct apiary_error *err);

@@ -113,6 +113,17 @@ static enum apiary_code reader_options(const struct ap_statement *statement,
     return APIARY_OK;
 }
 
+static enum apiary_code copied(const struct ap_target *target, const struct ap_plan_wrote *wrote,
+    size_t tasks, struct ap_result *result, struct apiary_error *err)
+{
+    char version[32] = "", by[64] = "";
+    if (wrote->version >= 0) snprintf(version, sizeof version, " (version %lld)", (long long)wrote->version);
+    if (tasks > 0) snprintf(by, sizeof by, " by the swarm in %zu task%s", tasks, tasks == 1 ? "" : "s");
+    result->rows_changed = wrote->rows;
+    return ap_result_message(result, err, "Copied %lld row%s into %s%s%s.", (long long)wrote->rows,
+        wrote->rows == 1 ? "" : "s", target->name, version, by);
+}
+
 static enum apiary_code copy_in(struct ap_request *request, struct ap_target *target,
     struct ap_source *source, struct ap_result *result, struct apiary_error *err)
 {
@@ -137,19 +148,24 @@ static enum apiary_code copy_in(struct ap_request *request, struct ap_target *ta
     for (size_t i = 0; i < statement->column_count; i++)
         AP_TRY(ap_texts_add(&names, ap_str_from(statement->columns[i].name), err));
     struct ap_fit fit = { .columns = &columns, .names = names.count > 0 ? &names : NULL };
+    struct ap_write_commit how = { .operation = "WRITE" };
+    struct ap_import_share share = {
+        .source = source, .target = target, .fit = &fit, .how = &how, .reader = ap_bytes_view(&reader)
+    };
+    struct ap_plan_wrote wrote = { 0 };
+    size_t tasks = 0;
+    AP_TRY(ap_import_spread(&share, &wrote, &tasks, err));
+    if (tasks > 0) return copied(target, &wrote, tasks, result, err);
     AP_TRY(ap_bytes_add_text(&select, "SELECT ", err));
     AP_TRY(ap_fit_columns(request->session, target, &fit, &select, err));
     AP_TRY(ap_bytes_printf(&select, err, " FROM %s) AS apiary_rows", ap_bytes_text(&reader)));
     AP_TRY(ap_fit_aliases(target, &fit, &select, err));
     AP_TRY(ap_write_cells(source, target, ap_bytes_view(&select), NULL, true, &written, err));
-    struct ap_write_commit how = { .operation = "WRITE" };
     uint64_t version = target->base->version;
     if (written.count > 0)
         AP_TRY(ap_commit_written(request->session, target, &written, &how, &version, err));
-    result->rows_changed = written.rows;
-    return ap_result_message(result, err, "Copied %lld row%s into %s (version %llu).",
-        (long long)written.rows, written.rows == 1 ? "" : "s", target->name,
-        (unsigned long long)version);
+    struct ap_plan_wrote here = { .rows = written.rows, .version = (int64_t)version };
+    return copied(target, &here, 0, result, err);
 }
 
 static enum apiary_code run_copy_from(

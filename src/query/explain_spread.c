@@ -64,8 +64,9 @@ static enum apiary_code say_tasks(struct ap_rows *rows, const struct ap_plan *pl
         const struct ap_plan_task *task = &stage->tasks[i];
         char bytes[32];
         ap_size_format(task->bytes, bytes);
-        AP_TRY(ap_rows_say(rows, err, "  task %zu: %zu of %zu cells, %s (neighbours, balanced by size)", i,
-            task->count, plan->frames[stage->shard_frame].cell_count, bytes));
+        const struct ap_plan_frame *frame = &plan->frames[stage->shard_frame];
+        AP_TRY(ap_rows_say(rows, err, "  task %zu: %zu of %zu %s, %s (neighbours, balanced by size)", i,
+            task->count, frame->cell_count, frame->files != NULL ? "files" : "cells", bytes));
         AP_TRY(say_place(rows, figures != NULL ? &figures[i] : NULL, ap_leafcut_memory(task->bytes), err));
         if (ran) AP_TRY(say_figures(rows, "ran", &figures[i], err));
     }
@@ -105,10 +106,13 @@ static enum apiary_code say_stage(struct ap_rows *rows, const struct ap_plan *pl
     if (stage->kind == AP_CUT_WHOLE) {
         AP_TRY(ap_rows_say(rows, err, "stage %zu: one query, %s", index, first));
     } else {
-        const struct ap_name3 *name = &plan->frames[stage->shard_frame].name;
-        AP_TRY(ap_rows_say(rows, err, "stage %zu: %s of %zu task%s over frame %s.%s.%s%s%s", index,
-            ap_cut_kind_text(stage->kind), stage->task_count, stage->task_count == 1 ? "" : "s",
-            name->hive, name->box, name->frame, last ? "" : ", ", last ? "" : first));
+        const struct ap_plan_frame *frame = &plan->frames[stage->shard_frame];
+        char over[3 * AP_NAME_MAX + 16];
+        if (frame->files != NULL) snprintf(over, sizeof over, "%zu files", frame->cell_count);
+        else snprintf(over, sizeof over, "frame %s.%s.%s", frame->name.hive, frame->name.box, frame->name.frame);
+        AP_TRY(ap_rows_say(rows, err, "stage %zu: %s of %zu task%s over %s%s%s", index,
+            ap_cut_kind_text(stage->kind), stage->task_count, stage->task_count == 1 ? "" : "s", over,
+            last ? "" : ", ", last ? "" : first));
         AP_TRY(say_tasks(rows, plan, stage, figures, ran, err));
         AP_TRY(say_sql(rows, "fragment", stage->fragment_sql, err));
         AP_TRY(say_sql(rows, "merged", stage->merged_view, err));

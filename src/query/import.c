@@ -5,6 +5,8 @@
 #include "query/files.h"
 #include "query/import.h"
 #include "query/remote_files.h"
+#include "query/resolve.h"
+#include "query/temporary.h"
 #include "query/types.h"
 #include "query/write.h"
 
@@ -130,6 +132,66 @@ static enum apiary_code frame_types(const struct ap_target *target,
     return given > 0 ? ap_bytes_add_text(out, "}", err) : APIARY_OK;
 }
 
+/* ---- by all nodes ---- */
+
+/* The files as a query that was typed. */
+static enum apiary_code as_query(struct ap_source *source, struct ap_str reader, struct apiary_error *err)
+{
+    ap_source_rest(source); /* a ledger may need the chamber */
+    ap_texts_done(&source->setup);
+    ap_texts_done(&source->undo);
+    ap_bytes_clear(&source->sql);
+    AP_TRY(ap_bytes_printf(&source->sql, err, "SELECT * FROM " AP_FMT ")", AP_ARG(reader)));
+    AP_TRY(ap_source_tree(source, ap_bytes_view(&source->sql), &source->tree, err));
+    return source->tree == NULL ? APIARY_OK : ap_tree_names(&source->arena, source->tree, &source->names, err);
+}
+
+static enum apiary_code run_shared(const struct ap_import_share *share, struct ap_plan *plan,
+    struct ap_plan_wrote *wrote, struct apiary_error *err)
+{
+    __attribute__((cleanup(ap_fitted_done))) struct ap_fitted fitted = { 0 };
+    struct ap_session *session = share->source->session;
+    AP_TRY(ap_fitted_make(session, share->target, share->fit, &fitted, err));
+    struct ap_write_spread spread = { .target = share->target, .how = share->how,
+        .head = ap_bytes_view(&fitted.head), .tail = ap_bytes_view(&fitted.tail) };
+    return ap_write_spread_run(session, plan, &spread, wrote, err);
+}
+
+enum apiary_code ap_import_spread(const struct ap_import_share *share, struct ap_plan_wrote *wrote,
+    size_t *tasks, struct apiary_error *err)
+{
+    struct ap_source *source = share->source;
+    struct ap_session *session = source->session;
+    struct ap_plan *plan = NULL;
+    AP_AUTO(ap_bytes) why = { 0 };
+    bool forced = strcmp(ap_config_text(&session->config, AP_CONFIG_distributed), "force") == 0;
+    const char *small = NULL;
+    *tasks = 0;
+    if (source->named_count == 0)
+        AP_TRY(ap_bytes_add_text(&why, "it reads files that are not Parquet", err));
+    else if (ap_name_temporary(&share->target->entry.name))
+        AP_TRY(ap_bytes_add_text(&why, "it is a temporary frame", err));
+    else if (source->named_count == 1)
+        AP_TRY(ap_bytes_add_text(&why, "one node reads a file that is alone", err));
+    else if (!ap_write_shared(session, ap_spread_bytes(source), &small)) /* last: it asks the store */
+        AP_TRY(ap_bytes_add_text(&why, small, err));
+    else {
+        AP_TRY(as_query(source, share->reader, err));
+        AP_TRY(ap_write_plan(source, NULL, &plan, &why, err));
+        if (plan == NULL) AP_TRY(ap_source_prepare(source, err));
+    }
+    if (plan == NULL) {
+        if (forced) ap_session_notice(session, "not distributed: %s", ap_bytes_text(&why));
+        return APIARY_OK;
+    }
+    *tasks = plan->stages[plan->stage_count - 1].task_count;
+    enum apiary_code code = run_shared(share, plan, wrote, err);
+    ap_plan_free(plan);
+    return code;
+}
+
+/* ---- apiary_import ---- */
+
 struct importing {
     struct ap_session *session;
     struct ap_source *source;
@@ -197,6 +259,22 @@ static enum apiary_code import_all(struct importing *importing, const struct ap_
     struct ap_fit fit = {
         .columns = &importing->columns, .by_name = true, .strict = !importing->created
     };
+    struct ap_write_commit how = { .operation =
+                                       importing->created ? "CREATE TABLE AS SELECT" : "WRITE",
+        .replace_all = options->overwrite != 0 && !importing->created };
+    struct ap_import_share share = { .source = importing->source, .target = importing->target, .fit = &fit,
+        .how = &how, .reader = ap_bytes_view(&importing->reader) };
+    struct ap_plan_wrote wrote = { 0 };
+    size_t tasks = 0;
+    AP_TRY(ap_import_spread(&share, &wrote, &tasks, err));
+    if (tasks > 0) {
+        ap_session_notice(importing->session, "by the swarm in %zu task%s", tasks, tasks == 1 ? "" : "s");
+        written->rows = wrote.rows;
+        written->bytes = wrote.bytes;
+        written->count = wrote.cells;
+        *version = wrote.version >= 0 ? (uint64_t)wrote.version : AP_VERSION_UNKNOWN;
+        return APIARY_OK;
+    }
     AP_TRY(ap_bytes_add_text(&select, "SELECT ", err));
     AP_TRY(ap_fit_columns(importing->session, importing->target, &fit, &select, err));
     AP_TRY(ap_bytes_printf(
@@ -204,9 +282,6 @@ static enum apiary_code import_all(struct importing *importing, const struct ap_
     AP_TRY(ap_fit_aliases(importing->target, &fit, &select, err));
     AP_TRY(ap_write_cells(
         importing->source, importing->target, ap_bytes_view(&select), NULL, true, written, err));
-    struct ap_write_commit how = { .operation =
-                                       importing->created ? "CREATE TABLE AS SELECT" : "WRITE",
-        .replace_all = options->overwrite != 0 && !importing->created };
     return ap_commit_written(importing->session, importing->target, written, &how, version, err);
 }
 

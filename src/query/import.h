@@ -2,6 +2,7 @@
 #ifndef AP_QUERY_IMPORT_H
 #define AP_QUERY_IMPORT_H
 
+#include "query/body.h"
 #include "query/read.h"
 
 struct ap_import_source {
@@ -13,6 +14,20 @@ struct ap_import_source {
 /* Grants the files and gives "read_csv(['/files/0/a.csv', …], …" without the closing bracket. */
 AP_CHECKED enum apiary_code ap_import_reader(struct ap_source *source,
     const struct ap_import_source *what, struct ap_bytes *out, struct apiary_error *err);
+
+/* The rows of the files, fitted, into the target by all nodes that are there, if they are Parquet files that
+ * all can read and many enough. reader: of ap_import_reader. *tasks 0: that is for this node alone, and
+ * the source is ready for it. codes: those of ap_write_spread_run */
+struct ap_plan_wrote;
+struct ap_import_share {
+    struct ap_source *source; /* open */
+    struct ap_target *target;
+    const struct ap_fit *fit;
+    const struct ap_write_commit *how;
+    struct ap_str reader;
+};
+AP_CHECKED enum apiary_code ap_import_spread(const struct ap_import_share *share,
+    struct ap_plan_wrote *wrote, size_t *tasks, struct apiary_error *err);
 
 /* The delimiter of a CSV file by its first line; 0 when it has none. */
 char ap_csv_delimiter(const char *path);

@@ -9,8 +9,8 @@
  * Partials and results of stages are Arrow IPC streams in files (runtime/ipc_file.h). Whoever has the
  * plan and a session on the same store can run any part: versions, settings and constants of the
  * moment are in it. A plan that comes from the store is untrusted: ap_plan_read checks its form and
- * sizes; frames are found again by name and id, cells must be those of the version; its SQL runs in a
- * sealed chamber that can open just these cells. */
+ * sizes; frames are found again by name and id, cells must be those of the version, files lie in the
+ * store's own bucket or folder; its SQL runs in a sealed chamber that can open just these. */
 #ifndef AP_QUERY_PLAN_H
 #define AP_QUERY_PLAN_H
 
@@ -28,7 +28,25 @@ enum {
 };
 #define AP_PLAN_SQL_MAX (UINT64_C(8) << 20) /* bytes of one text */
 
+struct ap_plan_column {
+    const char *name;
+    const char *type; /* the engine's text */
+};
+
+/* Parquet files that the statement named, read as if they were a frame's cells. Their keys begin where
+ * a bucket does, or at the folder of a root that is one: whoever reads the plan opens nothing else. */
+struct ap_plan_files {
+    bool by_name; /* columns are those of all files (union_by_name); else those of the first */
+    struct ap_plan_column *columns; /* of all of them together */
+    size_t column_count;
+    const char **folders; /* columns whose values are folders "column=value" of the keys; not by_name */
+    size_t folder_count;
+    uint64_t *sizes;    /* of each, as it was when the plan was made */
+    const char **etags; /* "": not known */
+};
+
 struct ap_plan_frame {
+    const struct ap_plan_files *files; /* NULL: a frame; else name, id and version are empty */
     struct ap_name3 name;
     struct ap_frame_id id;
     uint64_t version;
@@ -42,11 +60,6 @@ struct ap_plan_frame {
 struct ap_plan_task {
     size_t first, count;
     uint64_t bytes;
-};
-
-struct ap_plan_column {
-    const char *name;
-    const char *type; /* the engine's text */
 };
 
 struct ap_plan_list { /* of indices, rising */
@@ -126,6 +139,10 @@ struct ap_plan {
 void ap_plan_free(struct ap_plan *plan);
 /* Parts before which nothing has to be run: it can be handed over as it is. NULL: false. */
 bool ap_plan_in_parts(const struct ap_plan *plan);
+/* The type of a column, whatever its case; NULL: there is none. */
+const char *ap_plan_files_type(const struct ap_plan_files *files, const char *column);
+/* Does it read files? */
+bool ap_plan_reads_files(const struct ap_plan *plan);
 /* codes: MEMORY */
 AP_CHECKED enum apiary_code ap_plan_write(
     const struct ap_plan *plan, struct ap_bytes *out, struct apiary_error *err);

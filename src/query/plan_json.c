@@ -19,6 +19,20 @@ bool ap_plan_in_parts(const struct ap_plan *plan)
     return plan != NULL && plan->stage_count == 1 && plan->stages[0].kind != AP_CUT_WHOLE;
 }
 
+bool ap_plan_reads_files(const struct ap_plan *plan)
+{
+    for (size_t i = 0; i < plan->frame_count; i++)
+        if (plan->frames[i].files != NULL) return true;
+    return false;
+}
+
+const char *ap_plan_files_type(const struct ap_plan_files *files, const char *column)
+{
+    for (size_t i = 0; i < files->column_count; i++)
+        if (strcasecmp(files->columns[i].name, column) == 0) return files->columns[i].type;
+    return NULL;
+}
+
 /* ---- writing ---- */
 
 static void add_text(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *key, const char *text)
@@ -45,14 +59,41 @@ static enum apiary_code add_value(yyjson_mut_doc *doc, yyjson_mut_val *object, c
     return APIARY_OK;
 }
 
+static void add_columns(yyjson_mut_doc *doc, yyjson_mut_val *object, const struct ap_plan_column *items, size_t count)
+{
+    yyjson_mut_val *columns = yyjson_mut_obj_add_arr(doc, object, "columns");
+    for (size_t i = 0; i < count; i++) {
+        yyjson_mut_val *column = yyjson_mut_arr_add_obj(doc, columns);
+        yyjson_mut_obj_add_str(doc, column, "name", items[i].name);
+        yyjson_mut_obj_add_str(doc, column, "type", items[i].type);
+    }
+}
+
+static void add_files(yyjson_mut_doc *doc, yyjson_mut_val *frame, const struct ap_plan_files *files, size_t count)
+{
+    yyjson_mut_val *object = yyjson_mut_obj_add_obj(doc, frame, "files");
+    yyjson_mut_obj_add_bool(doc, object, "byName", files->by_name);
+    add_columns(doc, object, files->columns, files->column_count);
+    yyjson_mut_val *folders = yyjson_mut_obj_add_arr(doc, object, "folders");
+    for (size_t i = 0; i < files->folder_count; i++) yyjson_mut_arr_add_str(doc, folders, files->folders[i]);
+    yyjson_mut_val *sizes = yyjson_mut_obj_add_arr(doc, object, "sizes");
+    for (size_t i = 0; i < count; i++) yyjson_mut_arr_add_uint(doc, sizes, files->sizes[i]);
+    yyjson_mut_val *etags = yyjson_mut_obj_add_arr(doc, object, "etags");
+    for (size_t i = 0; i < count; i++) yyjson_mut_arr_add_str(doc, etags, files->etags[i]);
+}
+
 static void add_frame(yyjson_mut_doc *doc, yyjson_mut_val *list, const struct ap_plan_frame *frame)
 {
     yyjson_mut_val *object = yyjson_mut_arr_add_obj(doc, list);
-    yyjson_mut_obj_add_str(doc, object, "hive", frame->name.hive);
-    yyjson_mut_obj_add_str(doc, object, "box", frame->name.box);
-    yyjson_mut_obj_add_str(doc, object, "frame", frame->name.frame);
-    yyjson_mut_obj_add_str(doc, object, "id", frame->id.text);
-    yyjson_mut_obj_add_uint(doc, object, "version", frame->version);
+    if (frame->files != NULL)
+        add_files(doc, object, frame->files, frame->cell_count);
+    else {
+        yyjson_mut_obj_add_str(doc, object, "hive", frame->name.hive);
+        yyjson_mut_obj_add_str(doc, object, "box", frame->name.box);
+        yyjson_mut_obj_add_str(doc, object, "frame", frame->name.frame);
+        yyjson_mut_obj_add_str(doc, object, "id", frame->id.text);
+        yyjson_mut_obj_add_uint(doc, object, "version", frame->version);
+    }
     yyjson_mut_obj_add_str(doc, object, "view", frame->view);
     yyjson_mut_obj_add_uint(doc, object, "bytes", frame->bytes);
     yyjson_mut_val *cells = yyjson_mut_obj_add_arr(doc, object, "cells");
@@ -81,12 +122,7 @@ static void add_stage(yyjson_mut_doc *doc, yyjson_mut_val *list, const struct ap
     yyjson_mut_obj_add_str(doc, object, "merge", stage->merge_sql);
     add_list(doc, object, "mergeFrames", &stage->merge_frames);
     add_list(doc, object, "mergeStages", &stage->merge_stages);
-    yyjson_mut_val *columns = yyjson_mut_obj_add_arr(doc, object, "columns");
-    for (size_t i = 0; i < stage->column_count; i++) {
-        yyjson_mut_val *column = yyjson_mut_arr_add_obj(doc, columns);
-        yyjson_mut_obj_add_str(doc, column, "name", stage->columns[i].name);
-        yyjson_mut_obj_add_str(doc, column, "type", stage->columns[i].type);
-    }
+    add_columns(doc, object, stage->columns, stage->column_count);
     add_text(doc, object, "resultView", stage->result_view);
 }
 
@@ -263,22 +299,78 @@ static enum apiary_code name_of(const struct reading *reading, yyjson_val *objec
     return APIARY_OK;
 }
 
+static enum apiary_code read_columns(
+    const struct reading *reading, yyjson_val *object, struct ap_plan_column **out, size_t *out_count)
+{
+    yyjson_val *list = NULL, *item = NULL;
+    size_t index = 0, count = 0;
+    AP_TRY(items_of(reading, object, "columns", AP_PLAN_COLUMNS_MAX, &list, out_count));
+    *out = room(reading, *out_count, sizeof **out);
+    if (*out == NULL) return ap_fail_memory(reading->err, "a plan");
+    yyjson_arr_foreach(list, index, count, item)
+    {
+        AP_TRY(text_of(reading, yyjson_obj_get(item, "name"), "name", true, &(*out)[index].name));
+        AP_TRY(text_of(reading, yyjson_obj_get(item, "type"), "type", true, &(*out)[index].type));
+    }
+    return APIARY_OK;
+}
+
+/* Size and etag of each file; `count` keys were read before. */
+static enum apiary_code read_pins(
+    const struct reading *reading, yyjson_val *object, size_t count, struct ap_plan_files *files)
+{
+    yyjson_val *list = NULL, *item = NULL;
+    size_t index = 0, all = 0, sizes = 0, etags = 0;
+    AP_TRY(items_of(reading, object, "sizes", AP_PLAN_CELLS_MAX, &list, &sizes));
+    AP_TRY(texts_of(reading, object, "etags", AP_PLAN_CELLS_MAX, &files->etags, &etags));
+    if (sizes != count || etags != count) return wrong(reading, "files without a size or an etag");
+    files->sizes = room(reading, count, sizeof *files->sizes);
+    if (files->sizes == NULL) return ap_fail_memory(reading->err, "a plan");
+    yyjson_arr_foreach(list, index, all, item)
+    {
+        AP_TRY(number_of(reading, item, "a file's size", INT64_MAX, &files->sizes[index]));
+        if (strlen(files->etags[index]) >= AP_ETAG_MAX) return wrong(reading, "a file's etag");
+    }
+    return APIARY_OK;
+}
+
+static enum apiary_code read_files(
+    const struct reading *reading, yyjson_val *object, struct ap_plan_frame *frame)
+{
+    struct ap_plan_files *files = room(reading, 1, sizeof *files);
+    if (files == NULL) return ap_fail_memory(reading->err, "a plan");
+    *files = (struct ap_plan_files) { 0 };
+    if (!ap_json_bool(object, "byName", &files->by_name)) return wrong(reading, "byName");
+    AP_TRY(read_columns(reading, object, &files->columns, &files->column_count));
+    if (frame->cell_count == 0 || files->column_count == 0) return wrong(reading, "a list without files or columns");
+    AP_TRY(texts_of(reading, object, "folders", files->column_count, &files->folders, &files->folder_count));
+    if (files->by_name && files->folder_count > 0) return wrong(reading, "folders of files that are read by name");
+    for (size_t i = 0; i < files->folder_count; i++)
+        if (ap_plan_files_type(files, files->folders[i]) == NULL) return wrong(reading, "a folder that is no column");
+    for (size_t i = 0; i < frame->cell_count; i++) AP_TRY(ap_store_key_check(frame->cells[i], reading->err));
+    frame->files = files;
+    return read_pins(reading, object, frame->cell_count, files);
+}
+
 static enum apiary_code read_frame(
     const struct reading *reading, yyjson_val *object, struct ap_plan_frame *frame)
 {
     struct ap_str id = { 0 };
+    yyjson_val *files = yyjson_obj_get(object, "files");
+    *frame = (struct ap_plan_frame) { 0 };
+    AP_TRY(number_of(reading, yyjson_obj_get(object, "bytes"), "bytes", INT64_MAX, &frame->bytes));
+    AP_TRY(text_of(reading, yyjson_obj_get(object, "view"), "view", true, &frame->view));
+    if (strlen(frame->view) > PLAN_FRAME_TEXT_MAX) return wrong(reading, "view");
+    AP_TRY(texts_of(
+        reading, object, "cells", AP_PLAN_CELLS_MAX, &frame->cells, &frame->cell_count));
+    if (files != NULL) return read_files(reading, files, frame);
     AP_TRY(name_of(reading, object, "hive", AP_NAME_HIVE, frame->name.hive));
     AP_TRY(name_of(reading, object, "box", AP_NAME_BOX, frame->name.box));
     AP_TRY(name_of(reading, object, "frame", AP_NAME_FRAME, frame->name.frame));
     if (!ap_json_str(object, "id", &id) || !ap_id_valid(id)) return wrong(reading, "id");
     memcpy(frame->id.text, id.data, id.size);
-    AP_TRY(number_of(
-        reading, yyjson_obj_get(object, "version"), "version", INT64_MAX, &frame->version));
-    AP_TRY(number_of(reading, yyjson_obj_get(object, "bytes"), "bytes", INT64_MAX, &frame->bytes));
-    AP_TRY(text_of(reading, yyjson_obj_get(object, "view"), "view", true, &frame->view));
-    if (strlen(frame->view) > PLAN_FRAME_TEXT_MAX) return wrong(reading, "view");
-    return texts_of(
-        reading, object, "cells", AP_PLAN_CELLS_MAX, &frame->cells, &frame->cell_count);
+    return number_of(
+        reading, yyjson_obj_get(object, "version"), "version", INT64_MAX, &frame->version);
 }
 
 /* Tasks follow each other and cover all cells of the frame, or there is one without any cell. */
@@ -309,23 +401,6 @@ static enum apiary_code read_tasks(
     return next == cells ? APIARY_OK : wrong(reading, "tasks leave cells out");
 }
 
-static enum apiary_code read_columns(
-    const struct reading *reading, yyjson_val *object, struct ap_plan_stage *stage)
-{
-    yyjson_val *list = NULL, *item = NULL;
-    size_t index = 0, count = 0;
-    AP_TRY(items_of(reading, object, "columns", AP_PLAN_COLUMNS_MAX, &list, &stage->column_count));
-    stage->columns = room(reading, stage->column_count, sizeof *stage->columns);
-    if (stage->columns == NULL) return ap_fail_memory(reading->err, "a plan");
-    yyjson_arr_foreach(list, index, count, item)
-    {
-        struct ap_plan_column *column = &stage->columns[index];
-        AP_TRY(text_of(reading, yyjson_obj_get(item, "name"), "name", true, &column->name));
-        AP_TRY(text_of(reading, yyjson_obj_get(item, "type"), "type", true, &column->type));
-    }
-    return APIARY_OK;
-}
-
 static enum apiary_code read_stage(
     const struct reading *reading, yyjson_val *object, size_t index, struct ap_plan_stage *stage)
 {
@@ -351,7 +426,7 @@ static enum apiary_code read_stage(
     AP_TRY(text_of(reading, yyjson_obj_get(object, "merge"), "merge", true, &stage->merge_sql));
     AP_TRY(list_of(reading, object, "mergeFrames", plan->frame_count, &stage->merge_frames));
     AP_TRY(list_of(reading, object, "mergeStages", index, &stage->merge_stages));
-    AP_TRY(read_columns(reading, object, stage));
+    AP_TRY(read_columns(reading, object, &stage->columns, &stage->column_count));
     return text_of(reading, yyjson_obj_get(object, "resultView"), "resultView",
         index + 1 < plan->stage_count, &stage->result_view);
 }
@@ -392,7 +467,7 @@ static enum apiary_code check_bins(const struct reading *reading, const struct a
 {
     const struct ap_plan_stage *stage = &reading->plan->stages[reading->plan->stage_count - 1];
     const struct ap_plan_frame *frame = &reading->plan->frames[stage->shard_frame];
-    if (!write->in_tasks || write->replace_all || write->schema != NULL || strcmp(frame->id.text, write->id.text) != 0
+    if (frame->files != NULL || !write->in_tasks || write->replace_all || write->schema != NULL || strcmp(frame->id.text, write->id.text) != 0
         || frame->version != write->base || reading->plan->stage_count != 1)
         return wrong(reading, "it puts cells of another frame together");
     size_t at = 0, task = 0;

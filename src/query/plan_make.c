@@ -15,9 +15,11 @@ static enum apiary_code take_frames(struct ap_planner *planner, struct apiary_er
 {
     struct ap_plan *plan = planner->plan;
     struct ap_source *source = planner->source;
-    plan->frames = ap_arena_alloc(&plan->arena, (source->scan_count + 1) * sizeof *plan->frames);
+    plan->frame_count = ap_planner_frame_count(planner);
+    plan->frames = ap_arena_alloc(&plan->arena, (plan->frame_count + 1) * sizeof *plan->frames);
     if (plan->frames == NULL) return ap_fail_memory(err, "a plan");
-    plan->frame_count = source->scan_count;
+    memset(plan->frames, 0, (plan->frame_count + 1) * sizeof *plan->frames);
+    for (size_t i = 0; i < planner->list_count; i++) plan->frames[source->scan_count + i] = planner->lists[i];
     for (size_t i = 0; i < source->scan_count; i++) {
         const struct ap_scan *scan = &source->scans[i];
         struct ap_plan_frame *frame = &plan->frames[i];
@@ -62,8 +64,8 @@ static const char *whole_reason(const struct ap_source *source)
     const struct ap_session *session = source->session;
     if (source->tree == NULL) return "the engine has no syntax tree of it";
     if (source->input_count > 0) return "it reads a table of the caller";
-    if (source->scan_count == 0) return "it reads no frame";
-    if (source->scan_count > AP_PLAN_FRAMES_MAX) return "it names too many frames";
+    if (source->scan_count + source->names.file_count == 0) return "it reads no frame";
+    if (source->scan_count > AP_PLAN_FRAMES_MAX - AP_PLANNER_LISTS_MAX) return "it names too many frames";
     for (size_t i = 0; i < source->scan_count; i++)
         if (ap_name_temporary(&source->scans[i].entry.name)) return "it reads a temporary frame";
     for (size_t i = 0; i < session->replay_count; i++)
@@ -85,6 +87,8 @@ static enum apiary_code make_plan(struct ap_planner *planner, struct apiary_erro
     AP_TRY(ap_source_tree(source, ap_bytes_view(&source->sql), &tree, err));
     if (tree == NULL) return ap_planner_give_up(planner, "the engine has no syntax tree of it", err);
     AP_TRY(ap_planner_expand_views(planner, &tree, err));
+    if (ap_planner_gave_up(planner)) return APIARY_OK;
+    AP_TRY(ap_planner_take_files(planner, &tree, err));
     if (ap_planner_gave_up(planner)) return APIARY_OK;
     AP_TRY(ap_planner_fix_constants(planner, &tree, err));
     if (ap_planner_gave_up(planner)) return APIARY_OK;

@@ -1,5 +1,6 @@
 /* Running one part of a plan: its frames are found again and pinned at the plan's versions, the cells
  * that it may read are granted, its query runs in one chamber. */
+#include "query/file_list.h"
 #include "query/plan_private.h"
 #include "query/resolve.h"
 #include "query/running.h"
@@ -111,17 +112,44 @@ static enum apiary_code add_inputs(
         run->plan->stages[run->stage].task_count, err);
 }
 
+static const struct ap_plan_frame *shard_of(const struct ap_plan_part *part)
+{
+    const struct ap_plan *plan = part->run->plan;
+    return &plan->frames[plan->stages[part->run->stage].shard_frame];
+}
+
 static enum apiary_code add_frames(
     struct ap_source *source, const struct ap_plan_part *part, struct apiary_error *err)
 {
     const struct ap_plan *plan = part->run->plan;
     for (size_t i = 0; i < part->frames->count; i++) {
         const struct ap_plan_frame *frame = &plan->frames[part->frames->items[i]];
-        AP_TRY(add_frame(source, frame, frame->view, 0, frame->cell_count, err));
+        if (frame->files == NULL) AP_TRY(add_frame(source, frame, frame->view, 0, frame->cell_count, err));
     }
     if (part->task == NULL) return APIARY_OK;
-    const struct ap_plan_frame *shard = &plan->frames[plan->stages[part->run->stage].shard_frame];
+    const struct ap_plan_frame *shard = shard_of(part);
+    if (shard->files != NULL) return APIARY_OK;
     return add_frame(source, shard, AP_CUT_SHARD, part->task->first, part->task->count, err);
+}
+
+static enum apiary_code add_list(struct ap_source *source, const struct ap_plan_frame *list,
+    const char *view, size_t first, size_t count, struct apiary_error *err)
+{
+    AP_AUTO(ap_bytes) select = { 0 };
+    AP_TRY(ap_file_list_sql(source, list, first, count, &select, err));
+    return ap_texts_printf(
+        &source->setup, err, "CREATE TEMP VIEW %s AS %s", view, ap_bytes_text(&select));
+}
+
+static enum apiary_code add_lists(
+    struct ap_source *source, const struct ap_plan_part *part, struct apiary_error *err)
+{
+    for (size_t i = 0; i < part->frames->count; i++) {
+        const struct ap_plan_frame *frame = &part->run->plan->frames[part->frames->items[i]];
+        if (frame->files != NULL) AP_TRY(add_list(source, frame, frame->view, 0, frame->cell_count, err));
+    }
+    if (part->task == NULL || shard_of(part)->files == NULL) return APIARY_OK;
+    return add_list(source, shard_of(part), AP_CUT_SHARD, part->task->first, part->task->count, err);
 }
 
 static enum apiary_code add_setup(
@@ -133,11 +161,12 @@ static enum apiary_code add_setup(
         AP_TRY(ap_texts_add(&source->setup, ap_str_from(plan->setup[i]), err));
     for (size_t i = 0; i < source->scan_count; i++) {
         AP_AUTO(ap_bytes) select = { 0 };
-        bool shard = part->task != NULL && i + 1 == source->scan_count;
+        bool shard = part->task != NULL && shard_of(part)->files == NULL && i + 1 == source->scan_count;
         AP_TRY(ap_shape_sql(source, &source->scans[i], &select, err));
         AP_TRY(ap_texts_printf(&source->setup, err, "CREATE %sVIEW %s AS %s", shard ? "TEMP " : "",
             source->scans[i].view, ap_bytes_text(&select)));
     }
+    AP_TRY(add_lists(source, part, err));
     AP_TRY(ap_texts_add(&source->setup, ap_str_from(plan->use), err));
     for (size_t i = 0; i < part->stages->count; i++)
         AP_TRY(ap_texts_add(&source->setup,

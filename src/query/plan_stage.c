@@ -10,6 +10,13 @@ enum { LEVEL_MAX = 3, BOUND_MAX = 32, REFERENCES_MAX = 8 };
 static enum apiary_code make_tasks(
     struct ap_planner *planner, struct ap_plan_stage *stage, struct apiary_error *err)
 {
+    size_t scans = planner->source->scan_count;
+    if (stage->shard_frame >= scans) {
+        const struct ap_plan_frame *list = &planner->lists[stage->shard_frame - scans];
+        struct ap_plan_deal files = { .session = planner->source->session, .sizes = list->files->sizes,
+            .count = list->cell_count, .wanted = planner->wish->tasks };
+        return ap_plan_deal(&files, &planner->plan->arena, &stage->tasks, &stage->task_count, err);
+    }
     const struct ap_scan *scan = &planner->source->scans[stage->shard_frame];
     AP_AUTO_FREE uint64_t *sizes = ap_calloc(scan->kept + 1, sizeof *sizes);
     size_t at = 0;
@@ -27,7 +34,8 @@ static enum apiary_code make_tasks(
 static bool exact_column(void *context, struct ap_str name)
 {
     const struct ap_planner *planner = context;
-    bool found = false;
+    bool exact = true, found = ap_planner_list_column(planner, name, &exact);
+    if (!exact) return false;
     for (size_t i = 0; i < planner->source->scan_count; i++) {
         const struct ap_schema *schema = &planner->source->scans[i].snapshot->metadata.schema;
         size_t column = ap_schema_find(schema, name);
@@ -60,7 +68,7 @@ static enum apiary_code tables_of(struct ap_planner *planner, const struct ap_tr
             AP_TRY(ap_planner_give_up(planner, "it reads a table that is no frame", err));
         else
             (*out)[i] = (struct ap_cut_table) {
-                .is_frame = true, .bytes = planner->source->scans[scan].kept_bytes
+                .is_frame = true, .bytes = ap_planner_frame_bytes(planner, scan)
             };
     }
     return APIARY_OK;
@@ -172,7 +180,7 @@ static enum apiary_code shard_view(
     struct ap_planner *planner, size_t scan, struct ap_texts *extra, struct apiary_error *err)
 {
     AP_AUTO(ap_bytes) select = { 0 };
-    AP_TRY(ap_shape_nothing(&planner->source->scans[scan].snapshot->metadata, &select, err));
+    AP_TRY(ap_planner_frame_nothing(planner, scan, &select, err));
     return ap_texts_printf(
         extra, err, "CREATE TEMP VIEW " AP_CUT_SHARD " AS %s", ap_bytes_text(&select));
 }

@@ -24,7 +24,7 @@ static enum apiary_code engine_name(const struct ap_planner *planner, const stru
     return APIARY_OK;
 }
 
-/* Index of the scan that the reference means, SIZE_MAX: of none. */
+/* Index of the scan or list that the reference means, SIZE_MAX: of none. */
 enum apiary_code ap_planner_scan(const struct ap_planner *planner, const struct ap_table_ref *ref,
     size_t *out, struct apiary_error *err)
 {
@@ -35,6 +35,8 @@ enum apiary_code ap_planner_scan(const struct ap_planner *planner, const struct 
         if (ap_str_equal_nocase(
                 ap_bytes_view(&name), ap_str_from(planner->source->scans[i].view)))
             *out = i;
+    size_t list = ap_planner_list(planner, ref);
+    if (list != SIZE_MAX) *out = planner->source->scan_count + list;
     return APIARY_OK;
 }
 
@@ -61,7 +63,7 @@ enum apiary_code ap_planner_reads(struct ap_planner *planner, const struct ap_by
     struct ap_arena *arena = &planner->plan->arena;
     struct ap_tree_names names = { 0 };
     AP_TRY(ap_tree_names(arena, tree, &names, err));
-    size_t scan_count = planner->source->scan_count;
+    size_t scan_count = ap_planner_frame_count(planner);
     bool *read = ap_arena_alloc(arena, scan_count + AP_PLAN_STAGES_MAX + 1);
     frames->items = ap_arena_alloc(arena, (scan_count + 1) * sizeof *frames->items);
     stages->items = ap_arena_alloc(arena, AP_PLAN_STAGES_MAX * sizeof *stages->items);
@@ -154,7 +156,8 @@ static bool is_column(void *context, struct ap_str name)
     for (size_t i = 0; i < planner->source->scan_count; i++)
         if (ap_schema_find(&planner->source->scans[i].snapshot->metadata.schema, name) != SIZE_MAX)
             return true;
-    return false;
+    bool exact = false;
+    return ap_planner_list_column(planner, name, &exact);
 }
 
 /* The values: text and type of each in turn, as a row of the engine's. *row stays NULL when the engine

@@ -3,14 +3,20 @@
 #ifndef AP_QUERY_PLANNER_H
 #define AP_QUERY_PLANNER_H
 
+#include "query/file_list.h"
 #include "query/resolve.h"
 #include "query/spread.h"
 
+enum { AP_PLANNER_LISTS_MAX = 32 };
+
+/* Frames of the plan are those of the source's scans, and behind them the lists of files. */
 struct ap_planner {
     struct ap_source *source;
     const struct ap_plan_wish *wish;
     struct ap_plan *plan;
     struct ap_plan_made *made;
+    struct ap_plan_frame lists[AP_PLANNER_LISTS_MAX];
+    size_t list_count;
     struct ap_texts empty;  /* set-up over views without rows */
     struct ap_texts firsts; /* stage i as a view without rows; "" for the last */
     struct ap_plan_stage stages[AP_PLAN_STAGES_MAX];
@@ -58,6 +64,23 @@ AP_CHECKED enum apiary_code ap_planner_expand_views(
 /* Constants of the moment become literals. */
 AP_CHECKED enum apiary_code ap_planner_fix_constants(
     struct ap_planner *planner, yyjson_doc **tree, struct apiary_error *err);
+
+/* ---- plan_files.c ---- */
+
+/* Calls of read_parquet over files that every node can read become tables: planner->lists. */
+AP_CHECKED enum apiary_code ap_planner_take_files(
+    struct ap_planner *planner, yyjson_doc **tree, struct apiary_error *err);
+/* The list that the reference means, SIZE_MAX: none. */
+size_t ap_planner_list(const struct ap_planner *planner, const struct ap_table_ref *ref);
+
+/* What stands at an index of the plan's frames, scan or list. */
+size_t ap_planner_frame_count(const struct ap_planner *planner);
+uint64_t ap_planner_frame_bytes(const struct ap_planner *planner, size_t index);
+/* Its columns without rows. */
+AP_CHECKED enum apiary_code ap_planner_frame_nothing(
+    struct ap_planner *planner, size_t index, struct ap_bytes *out, struct apiary_error *err);
+/* Has a list a column of this name? *exact stays true if all of them are integers or decimals. */
+bool ap_planner_list_column(const struct ap_planner *planner, struct ap_str name, bool *exact);
 
 /* ---- plan_stage.c ---- */
 

@@ -59,6 +59,8 @@ struct ap_source {
     struct ap_bytes sql;    /* the query to run: the text, rewritten where it must be */
     yyjson_doc *tree;       /* NULL when the serialiser refused it */
     struct ap_tree_names names;
+    struct ap_named_file *named; /* Parquet files that the text names: file_list.h */
+    size_t named_count, named_capacity;
     bool alone; /* a text of it touches the engine's own books */
     bool apart; /* the text reads nothing but itself and the caller's tables */
     bool frugal; /* its jobs take one thread and few files at once: slower, with the least memory */

@@ -1,4 +1,5 @@
 #include "query/remote_files.h"
+#include "query/file_list.h"
 
 #include "core/alloc.h"
 #include "storage/web.h"
@@ -88,20 +89,31 @@ enum apiary_code ap_remote_shown(struct ap_str uri, struct ap_bytes *out, struct
     return ap_web_is(uri) ? ap_web_shown(uri, out, err) : ap_bytes_add_str(out, uri, err);
 }
 
+/* Where the path begins: at a '/', or where the options do. */
+static size_t path_of(struct ap_str uri, size_t options_at)
+{
+    size_t scheme = ap_str_find(uri, AP_STR("://"));
+    ap_assert(scheme != SIZE_MAX);
+    const char *slash = memchr(uri.data + scheme + 3, '/', options_at - scheme - 3);
+    return slash ? (size_t)(slash - uri.data) : options_at;
+}
+
+enum apiary_code ap_remote_bucket(struct ap_str uri, struct ap_bytes *out, struct apiary_error *err)
+{
+    size_t options_at = options_of(uri);
+    AP_TRY(ap_bytes_add(out, uri.data, path_of(uri, options_at), err));
+    return ap_bytes_add(out, uri.data + options_at, uri.size - options_at, err);
+}
+
 enum apiary_code ap_remote_place(struct ap_world *world, struct ap_str uri,
     struct ap_store **store, struct ap_bytes *key, struct apiary_error *err)
 {
     AP_AUTO(ap_bytes) root = { 0 };
-    size_t scheme = ap_str_find(uri, AP_STR("://"));
-    ap_assert(scheme != SIZE_MAX);
     if (ap_web_is(uri)) return ap_frames_web(world->frames, uri, store, key, err);
-    size_t bucket_at = scheme + 3, options_at = options_of(uri);
-    const char *slash = memchr(uri.data + bucket_at, '/', options_at - bucket_at);
-    size_t path_at = slash ? (size_t)(slash - uri.data) : options_at;
+    size_t options_at = options_of(uri), path_at = path_of(uri, options_at);
     if (path_at + 1 >= options_at)
         return ap_fail(err, APIARY_INVALID, AP_FMT " names no file", AP_ARG(uri));
-    AP_TRY(ap_bytes_add(&root, uri.data, path_at, err));
-    AP_TRY(ap_bytes_add(&root, uri.data + options_at, uri.size - options_at, err));
+    AP_TRY(ap_remote_bucket(uri, &root, err));
     AP_TRY(ap_bytes_add(key, uri.data + path_at + 1, options_at - path_at - 1, err));
     return ap_frames_store(world->frames, ap_bytes_text(&root), store, err);
 }
@@ -113,6 +125,8 @@ static enum apiary_code grant(struct ap_source *source, struct ap_store *store, 
 {
     AP_AUTO(ap_bytes) name = { 0 };
     AP_TRY(ap_cell_set_add_object(source->cells, store, key, object, parquet, &name, err));
+    struct ap_named_file file = { .name = ap_bytes_text(&name), .store = store, .key = key, .object = *object };
+    if (parquet) AP_TRY(ap_file_note(source, &file, err));
     return ap_texts_add(names, ap_bytes_view(&name), err);
 }
 

@@ -13,6 +13,9 @@ struct ap_str ap_remote_plain(struct ap_str uri);
 AP_CHECKED enum apiary_code ap_remote_shown(
     struct ap_str uri, struct ap_bytes *out, struct apiary_error *err);
 
+/* The URI of its bucket: "scheme://bucket?options". */
+AP_CHECKED enum apiary_code ap_remote_bucket(
+    struct ap_str uri, struct ap_bytes *out, struct apiary_error *err);
 /* The store of a URI "scheme://bucket/key?options" and the key or pattern in it. */
 AP_CHECKED enum apiary_code ap_remote_place(struct ap_world *world, struct ap_str uri,
     struct ap_store **store, struct ap_bytes *key, struct apiary_error *err);

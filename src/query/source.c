@@ -97,6 +97,7 @@ void ap_source_close(struct ap_source *source)
         ap_free(source->scans[i].view);
     }
     ap_free(source->scans);
+    ap_free(source->named);
     ap_cell_set_free(source->cells);
     ap_texts_done(&source->setup);
     ap_texts_done(&source->undo);

@@ -1,6 +1,7 @@
 /* Running a plan: stage after stage, the tasks of one side by side in narrow chambers, the merge in a
  * wide one. On one node that happens here; with others the port takes the tasks. */
 #include "query/spread.h"
+#include "query/file_list.h"
 #include "query/running.h"
 
 #include "core/alloc.h"
@@ -46,7 +47,7 @@ bool ap_spread_worth(const struct ap_session *session, uint64_t bytes, const cha
 
 uint64_t ap_spread_bytes(const struct ap_source *source)
 {
-    uint64_t bytes = 0;
+    uint64_t bytes = ap_files_bytes(source);
     for (size_t i = 0; i < source->scan_count; i++) bytes += source->scans[i].kept_bytes;
     return bytes;
 }

@@ -44,7 +44,7 @@ uint64_t ap_plan_task_bytes(const struct ap_session *session);
 
 /* Should a statement that reads so many bytes of cells be divided? false with *why (static text) when not. */
 bool ap_spread_worth(const struct ap_session *session, uint64_t bytes, const char **why);
-/* Bytes of the cells that it reads. */
+/* Bytes of the cells and Parquet files that it reads. */
 uint64_t ap_spread_bytes(const struct ap_source *source);
 /* Should a statement over this source be divided? false with *why (static text) when not. */
 bool ap_spread_wanted(struct ap_source *source, const char **why);

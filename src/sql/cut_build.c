@@ -415,14 +415,15 @@ struct swapping {
     enum apiary_code code;
 };
 
-/* (SELECT …) AS the name by which the view was known */
+/* (SELECT …) AS the name by which the view, or the function, was known */
 static yyjson_mut_val *as_subquery(
     struct ap_cut_copy *copy, yyjson_val *reference, yyjson_val *query)
 {
     yyjson_mut_val *node = object_of(copy, NULL, "SUBQUERY"), *holder = yyjson_mut_obj(copy->doc);
     struct ap_str alias = ap_node_str(reference, "alias");
-    ap_cut_put_text(copy, node, "alias",
-        alias.size > 0 ? alias : ap_node_str(reference, "table_name"));
+    if (alias.size == 0) alias = ap_node_str(reference, "table_name");
+    if (alias.size == 0) alias = ap_node_str(yyjson_obj_get(reference, "function"), "function_name");
+    ap_cut_put_text(copy, node, "alias", alias);
     ap_cut_put(copy, node, "sample",
         yyjson_val_mut_copy(copy->doc, yyjson_obj_get(reference, "sample")));
     ap_cut_put(copy, holder, "node", yyjson_val_mut_copy(copy->doc, query));

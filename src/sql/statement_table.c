@@ -93,7 +93,7 @@ static const struct ap_statement_rule rules[] = {
     { "COPY name or (query) TO 'path' [(options)]", "COPY f TO 'x.csv'", KIND(COPY_TO), CHAMBER,
         SNAPSHOT },
     { "COPY name [(columns)] FROM 'path' [(options)]", "COPY f FROM 'x.csv'", KIND(COPY_FROM),
-        CHAMBER, WRITES },
+        CHAMBER, DISTRIBUTE, WRITES },
     { "SET VARIABLE name = expression, RESET VARIABLE name", "SET VARIABLE a = 1", KIND(SET),
         OBJECT(VARIABLE), SESSION },
     { "SET name = value, RESET name", "SET timezone = 'UTC'", KIND(SET), SESSION },

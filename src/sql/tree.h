@@ -35,6 +35,10 @@ struct ap_file_ref {
     struct ap_str *paths;   /* constant string arguments */
     size_t path_count;
     bool constant; /* false: the path is an expression: cannot be granted */
+    bool by_name;  /* union_by_name = true */
+    bool folders;  /* false: hive_partitioning = false */
+    bool folders_asked; /* hive_partitioning = true; else the engine looks whether there are such */
+    bool others;   /* it has other arguments than these two, or numbers its rows */
     size_t
         query_location; /* byte offset of the function's name (or of the quoted name) in the text */
     yyjson_val *node;

@@ -73,6 +73,7 @@ static enum apiary_code add_file_name(struct walk *walk, yyjson_val *node, struc
         .paths = path,
         .path_count = 1,
         .constant = true,
+        .folders = true,
         .query_location = ap_node_location(node),
         .node = node };
     return add_file(walk, &ref);
@@ -166,15 +167,55 @@ static bool is_series(struct ap_str name)
     return false;
 }
 
+/* TRUE, or 't'::BOOLEAN, as which the engine writes it down. */
+static bool constant_bool(yyjson_val *expression, bool *out)
+{
+    struct ap_str text;
+    bool cast = ap_node_is(expression, "class", "CAST");
+    if (cast && !ap_str_is(ap_node_str(yyjson_obj_get(expression, "cast_type"), "id"), "BOOLEAN"))
+        return false;
+    if (cast) expression = yyjson_obj_get(expression, "child");
+    if (constant_text(expression, &text)) {
+        *out = ap_str_is(text, "t") || ap_str_equal_nocase(text, AP_STR("true"));
+        return *out || ap_str_is(text, "f") || ap_str_equal_nocase(text, AP_STR("false"));
+    }
+    yyjson_val *value = yyjson_obj_get(yyjson_obj_get(expression, "value"), "value");
+    *out = yyjson_get_bool(value);
+    return ap_node_is(expression, "class", "CONSTANT") && yyjson_is_bool(value);
+}
+
+/* The arguments behind the first of a call of a reader: name = value, or name := value. */
+static void note_options(yyjson_val *node, struct ap_file_ref *ref)
+{
+    yyjson_val *children = yyjson_obj_get(yyjson_obj_get(node, "function"), "children"), *child;
+    struct ap_str ordinality = ap_node_str(node, "with_ordinality");
+    size_t index, count;
+    ref->others = ordinality.size > 0 && !ap_str_is(ordinality, "WITHOUT_ORDINALITY");
+    yyjson_arr_foreach(children, index, count, child)
+    {
+        if (index == 0) continue;
+        bool compares = ap_node_is(child, "type", "COMPARE_EQUAL"), value = false;
+        yyjson_val *names = yyjson_obj_get(yyjson_obj_get(child, "left"), "column_names");
+        yyjson_val *first = yyjson_arr_get_first(names);
+        struct ap_str name = compares ? (struct ap_str) { yyjson_get_str(first), yyjson_get_len(first) }
+                                      : ap_node_str(child, "alias");
+        bool known = constant_bool(compares ? yyjson_obj_get(child, "right") : child, &value);
+        if (known && ap_str_equal_nocase(name, AP_STR("union_by_name"))) ref->by_name = value;
+        else if (known && ap_str_equal_nocase(name, AP_STR("hive_partitioning"))) ref->folders = ref->folders_asked = value;
+        else ref->others = true;
+    }
+}
+
 static enum apiary_code note_table_function(struct walk *walk, yyjson_val *node)
 {
     yyjson_val *function = yyjson_obj_get(node, "function");
     struct ap_str name = ap_node_str(function, "function_name");
     yyjson_val *argument = yyjson_arr_get_first(yyjson_obj_get(function, "children"));
     struct ap_file_ref ref = {
-        .function = name, .query_location = ap_node_location(function), .node = node
+        .function = name, .query_location = ap_node_location(function), .folders = true, .node = node
     };
     if (ap_is_file_function(name)) {
+        note_options(node, &ref);
         ref.constant = constant_texts(walk, argument, &ref.paths, &ref.path_count);
         return add_file(walk, &ref);
     }

@@ -22,8 +22,8 @@ def envelope(kind, key, body):
 class Query:
     """A query that was submitted while no node was there, so that its manifest can be changed before anybody reads it."""
 
-    def __init__(self, swarm):
-        code, out, err = swarm.run("submit", TEXT)
+    def __init__(self, swarm, text=TEXT):
+        code, out, err = swarm.run("submit", text)
         assert code == 0, err
         self.swarm, self.id = swarm, out.strip()
         self.folder = swarm.folder / "store" / "_queries" / self.id
@@ -75,6 +75,27 @@ def writing(location):
     return change
 
 
+def listing(swarm):
+    """A query over files of the store, and what lies beside it: files outside, and a way there."""
+    code, _, err = swarm.run("sql", f"COPY (SELECT 1 AS a) TO '{swarm.folder}/1.parquet'; COPY (SELECT 2 AS a) TO '{swarm.folder}/2.parquet'; "
+                             f"COPY (SELECT 3 AS a) TO '{swarm.folder}/secret.parquet'", "-q")
+    assert code == 0, err
+    (swarm.root / "in").mkdir()
+    for name in ("1.parquet", "2.parquet"):
+        (swarm.folder / name).rename(swarm.root / "in" / name)
+    (swarm.root / "in" / "way.parquet").symlink_to(swarm.folder / "secret.parquet")
+    (swarm.root / "away").symlink_to(swarm.folder)
+    return f"SELECT sum(a) AS s FROM read_parquet(['{swarm.root}/in/1.parquet', '{swarm.root}/in/2.parquet'])"
+
+
+def reading(key):
+    """The query with another first file, whatever that one is like."""
+    def change(plan):
+        plan["frames"][0]["cells"][0] = key
+        plan["frames"][0]["files"]["etags"][0] = ""
+    return plan_of_parts(change)
+
+
 def flip(path):
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
@@ -98,6 +119,12 @@ def cases(swarm):
         queries["outside"].change(writing(str(swarm.folder / "outside")))
         queries["above"].change(writing("main/main/../../outside"))
         queries["made"].change(writing("main/main/made~0123abcd"))
+        over_files = listing(swarm)
+        for name, key in (("listed", "in/1.parquet"), ("up", "../secret.parquet"), ("far", str(swarm.folder / "secret.parquet")),
+                          ("link", "in/way.parquet"), ("folder", "away/secret.parquet"), ("gone", "in/3.parquet")):
+            queries[name] = Query(swarm, over_files)
+            assert "files-1" in json.loads(queries[name].manifest.read_bytes().split(b"\n", 1)[1])["needs"]
+            queries[name].change(reading(key))
         results = queries["stolen"].folder / "r"
         results.mkdir()
         (results / "00000").write_bytes(b"{\"kind\":\"result\"}\nnot what was promised")
@@ -122,6 +149,13 @@ def cases(swarm):
     def a_cell_that_is_not_the_versions_is_not_opened():
         code, _, err = queries["cells"].attach()
         assert code == 1 and "cell_of_another" in err, err
+
+    def files_are_looked_for_in_the_store_and_nowhere_else():
+        code, out, err = queries["listed"].attach()
+        assert code == 0 and out.splitlines()[1:] == ["3"], err
+        for name, said in (("up", "../secret"), ("far", "secret"), ("link", "way.parquet"), ("folder", "away"), ("gone", "3.parquet")):
+            code, out, err = queries[name].attach()
+            assert code == 1 and said in err and out == "", f"{name}: {out}{err}"
 
     def a_result_that_is_none_ends_the_query_and_is_named():
         code, _, err = queries["stolen"].attach()
@@ -150,7 +184,7 @@ def cases(swarm):
 
     return [what_is_in_order_is_done_beside_what_is_not, a_manifest_with_a_changed_byte_or_cut_short_is_nobodys_work,
             a_plan_of_a_newer_format_ends_in_one_error, a_plan_that_is_no_json_is_given_up, a_cell_that_is_not_the_versions_is_not_opened,
-            a_result_that_is_none_ends_the_query_and_is_named, a_frame_is_made_where_the_catalogue_would_make_it_and_nowhere_else,
+            files_are_looked_for_in_the_store_and_nowhere_else, a_result_that_is_none_ends_the_query_and_is_named, a_frame_is_made_where_the_catalogue_would_make_it_and_nowhere_else,
             a_node_that_lacks_what_a_manifest_names_takes_no_task_of_it, all_leave_in_good_order]
 
 

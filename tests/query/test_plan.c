@@ -150,6 +150,53 @@ static void a_plan_that_puts_cells_together(void **state)
     refuse(compaction, cases, AP_COUNT(cases));
 }
 
+static const char files[] =
+    "{\"format\":1,\"setup\":[],\"use\":\"\",\"settings\":{},\"values\":[],\"frames\":[{\"files\":{\"byName\":true,\"columns\":[{\"name\":\"a\","
+    "\"type\":\"INTEGER\"}],\"folders\":[],\"sizes\":[7,8],\"etags\":[\"x-1\",\"\"]},\"view\":\"\\\"apiary files 0\\\"\",\"bytes\":15,\"cells\":[\"in/a.parquet\","
+    "\"in/b.parquet\"]}],\"stages\":[{\"kind\":\"gather\",\"fragment\":\"\",\"shardFrame\":0,\"tasks\":[[0,1,7],[1,1,8]],\"fragmentFrames\":[],"
+    "\"fragmentStages\":[],\"mergedView\":\"\",\"merge\":\"\",\"mergeFrames\":[],\"mergeStages\":[],\"columns\":[]}],\"replayable\":true,"
+    "\"write\":{\"hive\":\"main\",\"box\":\"main\",\"frame\":\"f\",\"location\":\"main/main/f\",\"schema\":\"{}\",\"description\":\"\","
+    "\"partitionBy\":[],\"properties\":[],\"operation\":\"WRITE\",\"replaceAll\":false,\"readsTarget\":false,\"inTasks\":true,\"sort\":true,"
+    "\"head\":\"\",\"tail\":\"\",\"cellBytes\":0,\"partitionsMax\":10}}";
+
+static void a_plan_over_files(void **state)
+{
+    static const struct refusal cases[] = {
+        { "above the store", "in/a.parquet", "../a.parquet", "..", APIARY_INVALID },
+        { "from the root of the machine", "in/a.parquet", "/etc/a.parquet", "/etc/a.parquet", APIARY_INVALID },
+        { "a URI", "in/a.parquet", "s3://b/a.parquet", "s3://b/a.parquet", APIARY_INVALID },
+        { "a hidden one", "in/b.parquet", "", "", APIARY_INVALID },
+        { "no size", "[7,8]", "[7]", "without a size", APIARY_CORRUPT },
+        { "a size below zero", "[7,8]", "[7,-8]", "size", APIARY_CORRUPT },
+        { "no etag", "[\"x-1\",\"\"]", "[\"x-1\"]", "without a size", APIARY_CORRUPT },
+        { "an etag without end", "\"x-1\"",
+            "\"01234567890123456789012345678901234567890123456789012345678901234567890123456789\"", "etag", APIARY_CORRUPT },
+        { "no columns", "[{\"name\":\"a\",\"type\":\"INTEGER\"}]", "[]", "without files or columns", APIARY_CORRUPT },
+        { "folders by name", "\"folders\":[]", "\"folders\":[\"a\"]", "by name", APIARY_CORRUPT },
+        { "a folder of no column", "\"byName\":true,\"columns\":[{\"name\":\"a\",\"type\":\"INTEGER\"}],\"folders\":[]",
+            "\"byName\":false,\"columns\":[{\"name\":\"a\",\"type\":\"INTEGER\"}],\"folders\":[\"b\"]", "no column", APIARY_CORRUPT },
+        { "no word of how columns are found", "\"byName\":true,", "", "byName", APIARY_CORRUPT },
+        { "bins of files", "\"partitionsMax\":10", "\"partitionsMax\":10,\"compaction\":{\"bins\":[1,1],\"clusterBy\":[],\"condition\":\"\"}",
+            "another frame", APIARY_CORRUPT },
+        { "neither a frame nor files", "\"files\":", "\"fills\":", "hive", APIARY_CORRUPT },
+    };
+    struct apiary_error err = { 0 };
+    struct ap_plan *plan = NULL;
+    AP_AUTO(ap_bytes) again = { 0 };
+    (void)state;
+    assert_ok(ap_plan_read(ap_str_from(files), &plan, &err));
+    assert_true(ap_plan_reads_files(plan));
+    assert_true(plan->frames[0].files->by_name);
+    assert_int_equal(plan->frames[0].cell_count, 2);
+    assert_int_equal(plan->frames[0].files->sizes[1], 8);
+    assert_string_equal(plan->frames[0].files->etags[0], "x-1");
+    assert_string_equal(plan->frames[0].files->columns[0].type, "INTEGER");
+    assert_ok(ap_plan_write(plan, &again, &err));
+    assert_string_equal(ap_bytes_text(&again), files);
+    ap_plan_free(plan);
+    refuse(files, cases, AP_COUNT(cases));
+}
+
 /* What a statement left that was run as text: where its rows go, and then its cells. */
 static void a_plan_that_was_held(void **state)
 {
@@ -251,6 +298,7 @@ int main(void)
         cmocka_unit_test(a_plan_that_writes),
         cmocka_unit_test(a_plan_that_was_held),
         cmocka_unit_test(a_plan_that_puts_cells_together),
+        cmocka_unit_test(a_plan_over_files),
         cmocka_unit_test(refuses_to_write_what_is_out_of_form),
         cmocka_unit_test(no_memory),
     };

@@ -158,6 +158,53 @@ static void names_by_tokens(void **state)
     }
 }
 
+#define TRUE_TREE "{\"class\":\"CAST\",\"child\":{\"class\":\"CONSTANT\",\"value\":{\"value\":\"t\"}},\"cast_type\":{\"id\":\"BOOLEAN\"}}"
+#define FALSE_TREE "{\"class\":\"CONSTANT\",\"value\":{\"value\":false}}"
+#define OPTION(name, value) \
+    ",{\"class\":\"COMPARISON\",\"type\":\"COMPARE_EQUAL\",\"left\":{\"column_names\":[\"" name "\"]},\"right\":" value "}"
+
+/* What of a reader's arguments is known, and what makes it more than a list of files. */
+static void options_of_readers(void **state)
+{
+    static const struct {
+        const char *label, *options, *ordinality;
+        bool by_name, folders, others, asked;
+    } cases[] = {
+        { "none", "", "WITHOUT_ORDINALITY", false, true, false },
+        { "by name", OPTION("union_by_name", TRUE_TREE), "WITHOUT_ORDINALITY", true, true, false },
+        { "no folders", OPTION("Hive_Partitioning", FALSE_TREE), "WITHOUT_ORDINALITY", false, false, false },
+        { "both", OPTION("union_by_name", FALSE_TREE) OPTION("hive_partitioning", TRUE_TREE), "", false, true, false, true },
+        { ":=", ",{\"class\":\"CONSTANT\",\"alias\":\"union_by_name\",\"value\":{\"value\":true}}", "", true, true, false },
+        { "another", OPTION("filename", TRUE_TREE), "", false, true, true },
+        { "no constant", OPTION("union_by_name", "{\"class\":\"COLUMN_REF\",\"column_names\":[\"x\"]}"), "", false, true, true },
+        { "no boolean", OPTION("union_by_name", "{\"class\":\"CONSTANT\",\"value\":{\"value\":1}}"), "", false, true, true },
+        { "by position", ",{\"class\":\"CONSTANT\",\"alias\":\"\",\"value\":{\"value\":true}}", "", false, true, true },
+        { "rows numbered", "", "WITH_ORDINALITY", false, true, true },
+    };
+    (void)state;
+    for (size_t i = 0; i < AP_COUNT(cases); i++) {
+        struct apiary_error err = { 0 };
+        AP_AUTO(ap_arena) arena = { 0 };
+        AP_AUTO(ap_bytes) text = { 0 };
+        struct ap_tree_names names = { 0 };
+        yyjson_doc *tree = NULL;
+        assert_ok(ap_bytes_printf(&text, &err,
+            "{\"error\":false,\"statements\":[{\"node\":{\"type\":\"SELECT_NODE\",\"cte_map\":{\"map\":[]},\"from_table\":{\"type\":\"TABLE_FUNCTION\",\"with_ordinality\":\"%s\","
+            "\"function\":{\"class\":\"FUNCTION\",\"function_name\":\"read_parquet\",\"children\":[{\"class\":\"CONSTANT\",\"value\":{\"value\":\"a\"}}%s]}}}}]}",
+            cases[i].ordinality, cases[i].options));
+        assert_code_in(cases[i].label, ap_tree_parse(ap_bytes_view(&text), &tree, &err), APIARY_OK);
+        assert_code_in(cases[i].label, ap_tree_names(&arena, tree, &names, &err), APIARY_OK);
+        assert_int_in(cases[i].label, names.file_count, 1);
+        assert_true_in(cases[i].label, names.files[0].constant);
+        assert_int_in(cases[i].label, names.files[0].by_name, cases[i].by_name);
+        assert_int_in(cases[i].label, names.files[0].folders, cases[i].folders);
+        assert_int_in(cases[i].label, names.files[0].others, cases[i].others);
+        assert_int_in(cases[i].label, names.files[0].folders_asked, cases[i].asked);
+        ap_texts_done(&names.functions);
+        yyjson_doc_free(tree);
+    }
+}
+
 static void documents_that_are_no_tree(void **state)
 {
     static const struct {
@@ -229,6 +276,7 @@ int main(void)
         cmocka_unit_test(columns_that_differ_in_name),
         cmocka_unit_test(asks_of_the_ledger),
         cmocka_unit_test(names_by_tokens),
+        cmocka_unit_test(options_of_readers),
         cmocka_unit_test(documents_that_are_no_tree),
         cmocka_unit_test(depth_is_bounded),
         cmocka_unit_test(walking_without_memory),

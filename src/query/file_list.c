@@ -1,0 +1,167 @@
+#include "query/file_list.h"
+#include "query/files.h"
+#include "query/remote_files.h"
+
+#include "core/alloc.h"
+
+/* ---- noted ---- */
+
+enum apiary_code ap_file_note(
+    struct ap_source *source, const struct ap_named_file *file, struct apiary_error *err)
+{
+    AP_TRY(AP_GROW(source->named, source->named_capacity, source->named_count + 1, err));
+    struct ap_named_file *kept = &source->named[source->named_count];
+    *kept = *file;
+    kept->object.key = NULL;
+    kept->name = ap_arena_dup(&source->arena, ap_str_from(file->name));
+    if (file->path != NULL) kept->path = ap_arena_dup(&source->arena, ap_str_from(file->path));
+    if (file->key != NULL) kept->key = ap_arena_dup(&source->arena, ap_str_from(file->key));
+    if (kept->name == NULL || (kept->path == NULL) != (file->path == NULL) ||
+        (kept->key == NULL) != (file->key == NULL))
+        return ap_fail_memory(err, "the files of a statement");
+    source->named_count++;
+    return APIARY_OK;
+}
+
+/* "/files/7/x.parquet" was noted at 7, or before it where others are granted too. */
+const struct ap_named_file *ap_file_noted(const struct ap_source *source, struct ap_str name)
+{
+    static const char prefix[] = "/files/";
+    size_t digits = strlen(prefix);
+    uint64_t number = 0;
+    if (!ap_str_starts_with(name, ap_str_from(prefix))) return NULL;
+    while (digits < name.size && name.data[digits] != '/') digits++;
+    if (!ap_str_to_u64((struct ap_str) { name.data + strlen(prefix), digits - strlen(prefix) }, &number)) return NULL;
+    size_t at = number < source->named_count ? (size_t)number + 1 : source->named_count;
+    while (at > 0)
+        if (ap_str_is(name, source->named[--at].name)) return &source->named[at];
+    return NULL;
+}
+
+uint64_t ap_files_bytes(const struct ap_source *source)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < source->named_count; i++) bytes += source->named[i].object.size;
+    return bytes;
+}
+
+/* ---- pinned ---- */
+
+static const char local_scheme[] = "local://";
+
+/* The store in which files of lists lie. */
+static enum apiary_code home_of(struct ap_world *world, struct ap_store **out, struct apiary_error *err)
+{
+    AP_AUTO(ap_bytes) bucket = { 0 };
+    *out = world->store;
+    if (!world->store->is_remote) return APIARY_OK;
+    AP_TRY(ap_remote_bucket(ap_str_from(world->store->uri), &bucket, err));
+    return ap_frames_store(world->frames, ap_bytes_text(&bucket), out, err);
+}
+
+/* The key of a file of the machine in a root that is a folder. */
+static enum apiary_code key_below(const struct ap_store *root, const char *path,
+    struct ap_bytes *key, bool *inside, struct apiary_error *err)
+{
+    AP_AUTO(ap_bytes) uri = { 0 };
+    struct ap_str folder = ap_str_from(root->uri);
+    *inside = false;
+    if (!ap_str_starts_with(folder, ap_str_from(local_scheme))) return APIARY_OK;
+    AP_TRY(ap_store_canonical(path, &uri, err));
+    struct ap_str file = ap_bytes_view(&uri);
+    if (!ap_str_starts_with(file, folder) || file.size <= folder.size + 1 || file.data[folder.size] != '/') return APIARY_OK;
+    AP_TRY(ap_bytes_add(key, file.data + folder.size + 1, file.size - folder.size - 1, err));
+    *inside = ap_store_key_check(ap_bytes_text(key), NULL) == APIARY_OK;
+    return APIARY_OK;
+}
+
+enum apiary_code ap_file_pin(struct ap_session *session, const struct ap_named_file *file,
+    struct ap_bytes *key, struct ap_object *object, bool *inside, struct apiary_error *err)
+{
+    struct ap_store *home = NULL;
+    AP_AUTO(ap_bytes) nothing = { 0 };
+    AP_TRY(home_of(session->world, &home, err));
+    if (file->path != NULL) {
+        AP_TRY(key_below(home, file->path, key, inside, err));
+        if (!*inside) return APIARY_OK;
+        return ap_store_get(home, ap_bytes_text(key), (struct ap_range) { 0, 0, false }, &nothing, object, err);
+    }
+    *inside = file->store == home;
+    *object = file->object;
+    return *inside ? ap_bytes_add_text(key, file->key, err) : APIARY_OK;
+}
+
+/* ---- read ---- */
+
+static enum apiary_code grant(struct ap_source *source, struct ap_store *home,
+    const struct ap_plan_frame *list, size_t index, struct ap_texts *names, struct apiary_error *err)
+{
+    AP_AUTO(ap_bytes) name = { 0 };
+    struct ap_object object = { .size = list->files->sizes[index] };
+    snprintf(object.etag, sizeof object.etag, "%s", list->files->etags[index]);
+    AP_TRY(ap_cell_set_add_object(source->cells, home, list->cells[index], &object, true, &name, err));
+    return ap_texts_add(names, ap_bytes_view(&name), err);
+}
+
+/* ", schema = MAP {'a': {name: 'a', type: 'INTEGER', default_value: NULL}, …}": a file without the column
+ * has NULL there, as in a union by name. */
+static enum apiary_code add_schema(
+    const struct ap_plan_files *files, struct ap_bytes *out, struct apiary_error *err)
+{
+    AP_TRY(ap_bytes_add_text(out, ", schema = MAP {", err));
+    for (size_t i = 0; i < files->column_count; i++) {
+        struct ap_str name = ap_str_from(files->columns[i].name);
+        if (i > 0) AP_TRY(ap_bytes_add_text(out, ", ", err));
+        AP_TRY(ap_sql_string(out, name, err));
+        AP_TRY(ap_bytes_add_text(out, ": {name: ", err));
+        AP_TRY(ap_sql_string(out, name, err));
+        AP_TRY(ap_bytes_add_text(out, ", type: ", err));
+        AP_TRY(ap_sql_string(out, ap_str_from(files->columns[i].type), err));
+        AP_TRY(ap_bytes_add_text(out, ", default_value: NULL}", err));
+    }
+    return ap_bytes_add_text(out, "}", err);
+}
+
+/* ", hive_partitioning = true, hive_types = {'p': 'BIGINT', …}" */
+static enum apiary_code add_folders(
+    const struct ap_plan_files *files, struct ap_bytes *out, struct apiary_error *err)
+{
+    if (files->folder_count == 0) return ap_bytes_add_text(out, ", hive_partitioning = false", err);
+    AP_TRY(ap_bytes_add_text(out, ", hive_partitioning = true, hive_types_autocast = false, hive_types = {", err));
+    for (size_t i = 0; i < files->folder_count; i++) {
+        const char *type = ap_plan_files_type(files, files->folders[i]);
+        ap_assert(type != NULL);
+        if (i > 0) AP_TRY(ap_bytes_add_text(out, ", ", err));
+        AP_TRY(ap_sql_string(out, ap_str_from(files->folders[i]), err));
+        AP_TRY(ap_bytes_add_text(out, ": ", err));
+        AP_TRY(ap_sql_string(out, ap_str_from(type), err));
+    }
+    return ap_bytes_add_text(out, "}", err);
+}
+
+enum apiary_code ap_file_list_sql(struct ap_source *source, const struct ap_plan_frame *list,
+    size_t first, size_t count, struct ap_bytes *out, struct apiary_error *err)
+{
+    const struct ap_plan_files *files = list->files;
+    struct ap_store *home = NULL;
+    AP_AUTO(ap_texts) names = { 0 };
+    /* Else columns are those of the list's first file, which then is read for them alone. */
+    bool led = !files->by_name && first > 0;
+    AP_TRY(home_of(source->session->world, &home, err));
+    AP_TRY(ap_cell_set_scan(source->cells, err));
+    if (led) AP_TRY(grant(source, home, list, 0, &names, err));
+    for (size_t i = first; i < first + count; i++) AP_TRY(grant(source, home, list, i, &names, err));
+    AP_TRY(ap_cell_set_fetch(source->cells, err));
+    AP_TRY(ap_bytes_add_text(out, "SELECT ", err));
+    for (size_t i = 0; i < files->column_count; i++) {
+        if (i > 0) AP_TRY(ap_bytes_add_text(out, ", ", err));
+        AP_TRY(ap_sql_name(out, ap_str_from(files->columns[i].name), err));
+    }
+    AP_TRY(ap_bytes_add_text(out, " FROM read_parquet(", err));
+    AP_TRY(ap_files_list(&names, out, err));
+    AP_TRY(add_folders(files, out, err));
+    if (files->by_name) AP_TRY(add_schema(files, out, err));
+    if (!led) return ap_bytes_add_text(out, ")", err);
+    AP_TRY(ap_bytes_add_text(out, ", filename = '" AP_FILE_COLUMN "') WHERE " AP_FILE_COLUMN " <> ", err));
+    return ap_sql_string(out, ap_str_from(names.items[0]), err);
+}

@@ -1,0 +1,312 @@
+/* Files in a query that is to be divided: each call of read_parquet whose files every node can read becomes
+ * a table, whose files are worked on as a frame's cells are (docs/decisions/0051).
+ *
+ * Its columns are asked for here, over all of its files, as one node would have them; a task reads its own
+ * files in just these columns (ap_file_list_sql). What a task could not do in the same way is left to one
+ * node: values of folders by name, other options, columns whose names the engine changed. */
+#include "query/files.h"
+#include "query/planner.h"
+
+#include "core/alloc.h"
+
+#define VIEW "apiary files " /* no frame's name holds a space */
+#define KEY_BYTES_MAX (UINT64_C(16) << 20) /* of one list: a manifest has room for it */
+
+/* ---- what stands at an index ---- */
+
+size_t ap_planner_frame_count(const struct ap_planner *planner)
+{
+    return planner->source->scan_count + planner->list_count;
+}
+
+uint64_t ap_planner_frame_bytes(const struct ap_planner *planner, size_t index)
+{
+    size_t scans = planner->source->scan_count;
+    return index < scans ? planner->source->scans[index].kept_bytes : planner->lists[index - scans].bytes;
+}
+
+static enum apiary_code list_nothing(
+    const struct ap_plan_files *files, struct ap_bytes *out, struct apiary_error *err)
+{
+    AP_TRY(ap_bytes_add_text(out, "SELECT ", err));
+    for (size_t i = 0; i < files->column_count; i++) {
+        AP_TRY(ap_bytes_printf(out, err, "%sCAST(NULL AS %s) AS ", i > 0 ? ", " : "", files->columns[i].type));
+        AP_TRY(ap_sql_name(out, ap_str_from(files->columns[i].name), err));
+    }
+    return ap_bytes_add_text(out, " WHERE false", err);
+}
+
+enum apiary_code ap_planner_frame_nothing(
+    struct ap_planner *planner, size_t index, struct ap_bytes *out, struct apiary_error *err)
+{
+    size_t scans = planner->source->scan_count;
+    return index < scans ? ap_shape_nothing(&planner->source->scans[index].snapshot->metadata, out, err)
+                         : list_nothing(planner->lists[index - scans].files, out, err);
+}
+
+size_t ap_planner_list(const struct ap_planner *planner, const struct ap_table_ref *ref)
+{
+    struct ap_str prefix = AP_STR(VIEW), name = ref->parts[2];
+    uint64_t number = 0;
+    if (ref->parts[0].size + ref->parts[1].size > 0 || !ap_str_starts_with(name, prefix)) return SIZE_MAX;
+    struct ap_str rest = { name.data + prefix.size, name.size - prefix.size };
+    return ap_str_to_u64(rest, &number) && number < planner->list_count ? (size_t)number : SIZE_MAX;
+}
+
+static bool is_exact(const char *type)
+{
+    static const char *const exact[] = { "TINYINT", "SMALLINT", "INTEGER", "BIGINT" };
+    for (size_t i = 0; i < sizeof exact / sizeof *exact; i++)
+        if (strcmp(type, exact[i]) == 0) return true;
+    size_t size = strlen(type);
+    return strncmp(type, "DECIMAL(", 8) == 0 && type[size - 1] == ')';
+}
+
+bool ap_planner_list_column(const struct ap_planner *planner, struct ap_str name, bool *exact)
+{
+    bool found = false;
+    for (size_t i = 0; i < planner->list_count; i++) {
+        const struct ap_plan_files *files = planner->lists[i].files;
+        for (size_t j = 0; j < files->column_count; j++) {
+            if (!ap_str_equal_nocase(name, ap_str_from(files->columns[j].name))) continue;
+            found = true;
+            *exact &= is_exact(files->columns[j].type);
+        }
+    }
+    return found;
+}
+
+/* ---- a list ---- */
+
+/* Of "/files/0/p=1/x.parquet" one: folders "column=value" alone stand in a virtual name. */
+static size_t folders_in(struct ap_str name)
+{
+    size_t slashes = 0;
+    for (size_t i = 0; i < name.size; i++) slashes += name.data[i] == '/';
+    return slashes > 3 ? slashes - 3 : 0;
+}
+
+/* Do the folders of a virtual name stand in the key too? It has '_' for some characters. */
+static bool same_place(struct ap_str name, struct ap_str key)
+{
+    size_t at = 0;
+    for (int slashes = 0; at < name.size && slashes < 3; at++) slashes += name.data[at] == '/';
+    size_t size = name.size - at, before = key.size - size;
+    if (size > key.size || (before > 0 && key.data[before - 1] != '/')) return false;
+    for (size_t i = 0; i < size; i++)
+        if (name.data[at + i] != '_' && name.data[at + i] != key.data[before + i]) return false;
+    return true;
+}
+
+/* The next part of a virtual name up to '/', taken off `rest`; false: what is left is the file's own name. */
+static bool next_part(struct ap_str *rest, struct ap_str *part)
+{
+    size_t size = ap_str_find(*rest, AP_STR("/"));
+    if (size == SIZE_MAX) return false;
+    *part = (struct ap_str) { rest->data, size };
+    *rest = (struct ap_str) { rest->data + size + 1, rest->size - size - 1 };
+    return true;
+}
+
+/* "p" of a folder "p=1"; empty: it is none. */
+static struct ap_str column_of(struct ap_str part)
+{
+    size_t equals = ap_str_find(part, AP_STR("="));
+    return (struct ap_str) { part.data, equals == SIZE_MAX ? 0 : equals };
+}
+
+/* Do two files lie in folders of the same columns? */
+static bool same_folders(struct ap_str a, struct ap_str b)
+{
+    struct ap_str part_a, part_b;
+    if (folders_in(a) != folders_in(b)) return false;
+    while (next_part(&a, &part_a) && next_part(&b, &part_b))
+        if (!ap_str_equal(column_of(part_a), column_of(part_b))) return false;
+    return true;
+}
+
+static const char *refusal(const struct ap_planner *planner, const struct ap_file_ref *ref)
+{
+    const struct ap_source *source = planner->source;
+    if (!ap_str_equal_nocase(ref->function, AP_STR("read_parquet")) && !ap_str_equal_nocase(ref->function, AP_STR("parquet_scan")))
+        return "it reads files that are not Parquet";
+    if (!ref->constant || ref->path_count == 0) return "it reads files of this machine";
+    if (ref->others) return "its read_parquet has options that one node follows";
+    if (planner->list_count == AP_PLANNER_LISTS_MAX) return "it names too many lists of files";
+    if (ref->path_count > AP_PLAN_CELLS_MAX) return "it names too many files for one plan";
+    for (size_t i = 0; i < ref->path_count; i++) {
+        if (ap_file_noted(source, ref->paths[i]) == NULL) return "it reads files of this machine";
+        if (!ref->folders) continue;
+        if (ref->by_name && folders_in(ref->paths[i]) > 0) return "folders of its files may be columns, and it reads them by name";
+        if (!same_folders(ref->paths[0], ref->paths[i])) return "its files lie in folders of different columns";
+    }
+    return NULL;
+}
+
+/* "STRUCT(BIGINT, …)", "STRUCT(a BIGINT, "" BIGINT)": the text of the type does not say enough. */
+static bool has_nameless_field(const char *type)
+{
+    static const char open[] = "STRUCT(";
+    if (strstr(type, "\"\" ") != NULL) return true;
+    for (const char *at = strstr(type, open); at != NULL; at = strstr(at, open)) {
+        at += strlen(open);
+        const char *end = at;
+        while ((*end >= 'A' && *end <= 'Z') || (*end >= '0' && *end <= '9') || *end == '_') end++;
+        bool type_alone = end > at && *end != ' ' && *end != '\0';
+        if (type_alone || strncmp(at, "TIMESTAMP WITH", 14) == 0 || strncmp(at, "TIME WITH", 9) == 0) return true;
+    }
+    return false;
+}
+
+/* Names that the engine made up, since a file has the same one twice ("a", "A_1") or an empty one ("C" and
+ * its place), or that are ours. */
+static const char *odd_columns(const struct ap_described_list *columns)
+{
+    for (size_t i = 0; i < columns->count; i++)
+        if (has_nameless_field(columns->items[i].type)) return "its files have structs with fields without a name";
+    for (size_t i = 0; i < columns->count; i++) {
+        struct ap_str name = ap_str_from(columns->items[i].name), prefix = AP_STR(AP_CUT_PREFIX);
+        if (name.size >= prefix.size && ap_str_equal_nocase((struct ap_str) { name.data, prefix.size }, prefix))
+            return "its files have a column whose name begins with " AP_CUT_PREFIX;
+        char made_up[32];
+        snprintf(made_up, sizeof made_up, "C%zu", i);
+        if (ap_str_is(name, made_up)) return "its files may have a column without a name";
+        size_t end = name.size;
+        while (end > 0 && name.data[end - 1] >= '0' && name.data[end - 1] <= '9') end--;
+        if (end == name.size || end < 2 || name.data[end - 1] != '_') continue;
+        for (size_t j = 0; j < columns->count; j++)
+            if (ap_str_equal_nocase((struct ap_str) { name.data, end - 1 }, ap_str_from(columns->items[j].name)))
+                return "its files have columns like a and a_1, which may be one name";
+    }
+    return NULL;
+}
+
+static enum apiary_code describe(struct ap_planner *planner, const struct ap_file_ref *ref,
+    struct ap_described_list *out, struct apiary_error *err)
+{
+    AP_AUTO(ap_texts) names = { 0 };
+    AP_AUTO(ap_bytes) sql = { 0 };
+    for (size_t i = 0; i < ref->path_count; i++) AP_TRY(ap_texts_add(&names, ref->paths[i], err));
+    AP_TRY(ap_bytes_add_text(&sql, "SELECT * FROM read_parquet(", err));
+    AP_TRY(ap_files_list(&names, &sql, err));
+    AP_TRY(ap_bytes_printf(&sql, err, ", union_by_name = %s%s)", ref->by_name ? "true" : "false",
+        !ref->folders ? ", hive_partitioning = false" : ref->folders_asked ? ", hive_partitioning = true" : ""));
+    return ap_source_describe(planner->source, ap_bytes_view(&sql), NULL, out, err);
+}
+
+static enum apiary_code keep_columns(struct ap_planner *planner, const struct ap_described_list *columns,
+    struct ap_plan_files *files, struct apiary_error *err)
+{
+    files->column_count = columns->count;
+    files->columns = ap_arena_alloc(&planner->plan->arena, (columns->count + 1) * sizeof *files->columns);
+    if (files->columns == NULL) return ap_fail_memory(err, "a plan");
+    for (size_t i = 0; i < columns->count; i++) {
+        AP_TRY(ap_planner_keep_text(planner, ap_str_from(columns->items[i].name), &files->columns[i].name, err));
+        AP_TRY(ap_planner_keep_text(planner, ap_str_from(columns->items[i].type), &files->columns[i].type, err));
+    }
+    return APIARY_OK;
+}
+
+/* The folders "column=value" of the first file that came out as columns: the engine takes them only if all files lie in such. */
+static enum apiary_code keep_folders(struct ap_planner *planner, const struct ap_file_ref *ref,
+    struct ap_plan_files *files, struct apiary_error *err)
+{
+    struct ap_str rest = ref->paths[0];
+    files->folders = ap_arena_alloc(&planner->plan->arena, (files->column_count + 1) * sizeof *files->folders);
+    if (files->folders == NULL) return ap_fail_memory(err, "a plan");
+    struct ap_str part;
+    while (ref->folders && files->folder_count < files->column_count && next_part(&rest, &part)) {
+        const char *text = NULL;
+        if (column_of(part).size == 0) continue;
+        AP_TRY(ap_planner_keep_text(planner, column_of(part), &text, err));
+        if (ap_plan_files_type(files, text) != NULL) files->folders[files->folder_count++] = text;
+    }
+    return APIARY_OK;
+}
+
+static enum apiary_code pin_all(struct ap_planner *planner, const struct ap_file_ref *ref,
+    struct ap_plan_frame *list, struct ap_plan_files *files, struct apiary_error *err)
+{
+    struct ap_arena *arena = &planner->plan->arena;
+    uint64_t key_bytes = 0;
+    list->cells = ap_arena_alloc(arena, ref->path_count * sizeof *list->cells);
+    files->sizes = ap_arena_alloc(arena, ref->path_count * sizeof *files->sizes);
+    files->etags = ap_arena_alloc(arena, ref->path_count * sizeof *files->etags);
+    if (list->cells == NULL || files->sizes == NULL || files->etags == NULL) return ap_fail_memory(err, "a plan");
+    for (size_t i = 0; i < ref->path_count; i++) {
+        AP_AUTO(ap_bytes) key = { 0 };
+        struct ap_object object = { 0 };
+        bool inside = false;
+        AP_TRY(ap_file_pin(planner->source->session, ap_file_noted(planner->source, ref->paths[i]), &key, &object, &inside, err));
+        if (!inside) return ap_planner_give_up(planner, "its files lie outside the store that the nodes share", err);
+        if (ref->folders && folders_in(ref->paths[i]) > 0 && !same_place(ref->paths[i], ap_bytes_view(&key)))
+            return ap_planner_give_up(planner, "folders above its store, or links, are columns", err);
+        key_bytes += key.size;
+        if (key_bytes > KEY_BYTES_MAX) return ap_planner_give_up(planner, "the names of its files are too long for one plan", err);
+        AP_TRY(ap_planner_keep_text(planner, ap_bytes_view(&key), &list->cells[i], err));
+        AP_TRY(ap_planner_keep_text(planner, ap_str_from(object.etag), &files->etags[i], err));
+        files->sizes[i] = object.size;
+        list->bytes += object.size;
+        list->cell_count++;
+    }
+    return APIARY_OK;
+}
+
+/* The next of planner->lists, and what stands for it in the tree. */
+static enum apiary_code add_list(struct ap_planner *planner, const struct ap_file_ref *ref,
+    yyjson_doc **query, struct apiary_error *err)
+{
+    struct ap_plan_frame list = { 0 };
+    AP_AUTO(ap_described_list) columns = { 0 };
+    AP_AUTO(ap_bytes) text = { 0 };
+    AP_AUTO(ap_bytes) nothing = { 0 };
+    char view[64];
+    const char *why = refusal(planner, ref);
+    if (why != NULL) return ap_planner_give_up(planner, why, err);
+    struct ap_plan_files *files = ap_arena_alloc(&planner->plan->arena, sizeof *files);
+    if (files == NULL) return ap_fail_memory(err, "a plan");
+    *files = (struct ap_plan_files) { .by_name = ref->by_name };
+    list.files = files;
+    AP_TRY(pin_all(planner, ref, &list, files, err));
+    if (ap_planner_gave_up(planner)) return APIARY_OK;
+    AP_TRY(describe(planner, ref, &columns, err));
+    why = odd_columns(&columns);
+    if (why != NULL) return ap_planner_give_up(planner, why, err);
+    AP_TRY(keep_columns(planner, &columns, files, err));
+    AP_TRY(keep_folders(planner, ref, files, err));
+    snprintf(view, sizeof view, "\"" VIEW "%zu\"", planner->list_count);
+    AP_TRY(ap_planner_keep_text(planner, ap_str_from(view), &list.view, err));
+    AP_TRY(list_nothing(files, &nothing, err));
+    AP_TRY(ap_texts_printf(&planner->empty, err, "CREATE TEMP VIEW %s AS %s", view, ap_bytes_text(&nothing)));
+    AP_TRY(ap_bytes_printf(&text, err, "SELECT * FROM %s", view));
+    AP_TRY(ap_source_tree(planner->source, ap_bytes_view(&text), query, err));
+    planner->lists[planner->list_count++] = list;
+    return APIARY_OK;
+}
+
+enum apiary_code ap_planner_take_files(
+    struct ap_planner *planner, yyjson_doc **tree, struct apiary_error *err)
+{
+    struct ap_arena *arena = &planner->plan->arena;
+    struct ap_tree_names names = { 0 };
+    AP_AUTO(ap_bytes) text = { 0 };
+    yyjson_doc *swapped = NULL;
+    AP_TRY(ap_tree_names(arena, *tree, &names, err));
+    ap_texts_done(&names.functions);
+    if (names.file_count == 0) return APIARY_OK;
+    struct ap_cut_swap *swaps = ap_calloc(names.file_count, sizeof *swaps);
+    enum apiary_code code = swaps == NULL ? ap_fail_memory(err, "a plan") : APIARY_OK;
+    for (size_t i = 0; code == APIARY_OK && !ap_planner_gave_up(planner) && i < names.file_count; i++) {
+        swaps[i].node = names.files[i].node;
+        code = add_list(planner, &names.files[i], &swaps[i].tree, err);
+    }
+    if (code == APIARY_OK && !ap_planner_gave_up(planner))
+        code = ap_cut_swap_nodes(*tree, swaps, names.file_count, &text, err);
+    for (size_t i = 0; swaps != NULL && i < names.file_count; i++) yyjson_doc_free(swaps[i].tree);
+    ap_free(swaps);
+    if (code != APIARY_OK || ap_planner_gave_up(planner)) return code;
+    AP_TRY(ap_tree_parse(ap_bytes_view(&text), &swapped, err));
+    yyjson_doc_free(*tree);
+    *tree = swapped;
+    return APIARY_OK;
+}
