@@ -46,7 +46,6 @@ static bool take_question(struct job *job, struct ap_str sql)
     struct bee_hive *hive = job->hive;
     if (!job->shared || hive->question == NULL) return false;
     if (!ap_str_equal(ap_bytes_view(&hive->question_sql), sql)) return false;
-    if (duckdb_clear_bindings(hive->question) != DuckDBSuccess) return false;
     job->statement = hive->question;
     hive->question = NULL;
     return true;
@@ -60,22 +59,26 @@ void bee_job_keep_question(struct job *job)
     if (hive->question) duckdb_destroy_prepare(&hive->question);
     ap_bytes_clear(&hive->question_sql);
     if (ap_bytes_add_str(&hive->question_sql, sql, NULL) != APIARY_OK) return;
+    if (duckdb_clear_bindings(job->statement) != DuckDBSuccess) return; /* the text it was asked about */
     hive->question = job->statement;
     job->statement = NULL;
 }
 
 /* The engine binds and plans a query that reads files where it is prepared and again where it is run,
  * since their list could have changed meanwhile. Here the first stops at once, at a parameter; its
- * value, at the second, is the query. false: it has to go the usual way, which also gives the reason,
- * with its place in the text. */
-static bool start_once(struct job *job, const char *sql)
+ * value, at the second, is the query, in which a parameter would mean that value: a text with the marks of
+ * one is left alone. false: it has to go the usual way, which gives the reason with its place in the
+ * text; *said is the reason as it is seen here. */
+static bool start_once(struct job *job, const char *sql, struct ap_bytes *said)
 {
     bool once = false;
-    if (!ap_json_bool(job->document, "once", &once) || !once) return false;
+    if (!ap_json_bool(job->document, "once", &once) || !once || strpbrk(sql, "$?")) return false;
     if (duckdb_prepare(job->connection, "FROM system.main.query($1)", &job->statement) == DuckDBSuccess &&
         duckdb_bind_varchar(job->statement, 1, sql) == DuckDBSuccess &&
         duckdb_pending_prepared_streaming(job->statement, &job->pending) == DuckDBSuccess)
         return true;
+    const char *text = job->pending ? duckdb_pending_error(job->pending) : NULL;
+    if (text && ap_bytes_add_text(said, text, NULL) != APIARY_OK) ap_bytes_clear(said);
     duckdb_destroy_pending(&job->pending);
     duckdb_destroy_prepare(&job->statement);
     return false;
@@ -84,14 +87,16 @@ static bool start_once(struct job *job, const char *sql)
 enum apiary_code bee_job_start(struct job *job)
 {
     struct ap_str sql;
+    AP_AUTO(ap_bytes) said = { 0 };
     if (!ap_json_str(job->document, "sql", &sql) || memchr(sql.data, '\0', sql.size))
         return bee_fail(&job->why, "invalid_input", APIARY_INVALID,
             "a job without a statement, or with a zero byte in it");
-    if (start_once(job, sql.data)) return APIARY_OK;
+    if (start_once(job, sql.data, &said)) return APIARY_OK;
     if (!take_question(job, sql)) AP_TRY(prepare_text(job, sql.data));
     AP_TRY(bee_values_bind(job->statement, ap_json_member(job->document, "values"), &job->why));
     AP_TRY(bee_job_go_on(job));
-    if (duckdb_pending_prepared_streaming(job->statement, &job->pending) != DuckDBSuccess)
-        return bee_fail_engine(&job->why, duckdb_pending_error(job->pending));
-    return APIARY_OK;
+    if (duckdb_pending_prepared_streaming(job->statement, &job->pending) == DuckDBSuccess)
+        return APIARY_OK;
+    /* A failure that passes (memory, a store) may have ended the transaction of the set-up: it is the reason. */
+    return bee_fail_engine(&job->why, said.size ? ap_bytes_text(&said) : duckdb_pending_error(job->pending));
 }

@@ -35,6 +35,13 @@ bool ap_str_equal_nocase(struct ap_str a, struct ap_str b)
     return true;
 }
 
+bool ap_str_has_nocase(struct ap_str text, struct ap_str needle)
+{
+    for (size_t i = 0; i + needle.size <= text.size; i++)
+        if (ap_str_equal_nocase((struct ap_str) { text.data + i, needle.size }, needle)) return true;
+    return false;
+}
+
 bool ap_str_is(struct ap_str a, const char *text)
 {
     return ap_str_equal(a, ap_str_from(text));

@@ -27,6 +27,7 @@ int ap_str_compare(struct ap_str a, struct ap_str b); /* bytes, memcmp order */
 struct ap_str ap_str_trim(struct ap_str text); /* ASCII space around */
 /* Offset of the first `needle`, or SIZE_MAX. */
 size_t ap_str_find(struct ap_str text, struct ap_str needle);
+bool ap_str_has_nocase(struct ap_str text, struct ap_str needle); /* ASCII folding */
 /* Whole text as number, whatever the locale; false when anything is left over or
  * out of range. Integers: digits with an optional '-'. Doubles: decimal, with an
  * optional exponent, or inf, infinity, nan. */

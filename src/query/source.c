@@ -48,7 +48,7 @@ enum apiary_code ap_source_new(
 /* Functions that make many rows or much text out of nothing. */
 static bool makes_much(const struct ap_texts *functions)
 {
-    static const char *const names[] = { "range", "generate_series", "repeat", "unnest", "list_resize" };
+    static const char *const names[] = { "range", "generate_series", "repeat", "unnest", "unlist", "list_resize" };
     for (size_t i = 0; i < functions->count; i++)
         for (size_t j = 0; j < sizeof names / sizeof *names; j++)
             if (strcmp(functions->items[i], names[j]) == 0) return true;
@@ -257,6 +257,15 @@ static void add_setup(
         yyjson_mut_arr_add_str(doc, setup, source->setup.items[i]);
 }
 
+/* Is there a text of the statement, the views and macros that it may use among them, with this word in it? */
+static bool mentions(const struct ap_source *source, struct ap_str sql, struct ap_str word)
+{
+    if (ap_str_has_nocase(sql, word)) return true;
+    for (size_t i = 0; i < source->setup.count; i++)
+        if (ap_str_has_nocase(ap_str_from(source->setup.items[i]), word)) return true;
+    return false;
+}
+
 /* May the source's own query be bound once (core/wire.h)? Of its functions only current_query would see
  * the difference. */
 static bool is_once(const struct ap_source *source, struct ap_str sql, const char *result,
@@ -264,9 +273,8 @@ static bool is_once(const struct ap_source *source, struct ap_str sql, const cha
 {
     if (strcmp(result, "arrow") != 0) return false; /* a COPY around it, or a question of ours */
     if (source->values != NULL || (query != NULL && query->value_count > 0)) return false;
-    if (source->fragment) return true;
-    return source->tree != NULL && source->names.columns_differ && sql.data == source->sql.data &&
-           ap_texts_find(&source->names.functions, AP_STR("current_query")) == SIZE_MAX;
+    bool differ = source->tree != NULL && source->names.columns_differ && sql.data == source->sql.data;
+    return (source->fragment || differ) && !mentions(source, sql, AP_STR("current_query"));
 }
 
 enum apiary_code ap_source_job(struct ap_source *source, struct ap_str sql, const char *result,

@@ -45,7 +45,8 @@ static bool read_column(yyjson_val *expression, struct column *out)
     ap_json_bool(expression, "is_operator", &operator);
     *out = (struct column) { .name = ap_node_str(expression, "alias") };
     /* unnest of a struct is a column for each of its fields, whatever its alias. */
-    if (function && ap_str_equal_nocase(ap_node_str(expression, "function_name"), AP_STR("unnest")))
+    struct ap_str called = ap_node_str(expression, "function_name");
+    if (function && (ap_str_equal_nocase(called, AP_STR("unnest")) || ap_str_equal_nocase(called, AP_STR("unlist"))))
         return false;
     if (holds_star(expression, 0)) return false;
     if (out->name.size) return true;
@@ -54,7 +55,7 @@ static bool read_column(yyjson_val *expression, struct column *out)
         return true;
     }
     out->shown = true;
-    if (function && !operator) out->name = ap_node_str(expression, "function_name");
+    if (function && !operator) out->name = called;
     for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
         if (ap_node_is(expression, "class", shown[i])) return true;
     return false;

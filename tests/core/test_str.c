@@ -32,6 +32,8 @@ static void test_views(void **state)
     assert_int_equal(ap_str_trim(AP_STR("   ")).size, 0);
     assert_int_equal(ap_str_find(AP_STR("abcabc"), AP_STR("ca")), 2);
     assert_int_equal(ap_str_find(AP_STR("abc"), none), 0);
+    assert_true(ap_str_has_nocase(AP_STR("abCABc"), AP_STR("cab")));
+    assert_false(ap_str_has_nocase(AP_STR("ca"), AP_STR("cab")));
     assert_true(ap_str_find(AP_STR("abc"), AP_STR("abcd")) == SIZE_MAX);
     assert_true(ap_str_find(AP_STR("abc"), AP_STR("x")) == SIZE_MAX);
 }

@@ -113,6 +113,7 @@ COLUMNS_DIFFER = [
     ("select null, 2 as \"null\"", False),
     ("select #1 from t", False),
     ("select unnest({'a': 1, 'b': 2}) as x, 3 as a", False),
+    ("select unlist({'a': 1, 'b': 2}) as x, 3 as a", False),
     ("select (select max(a) from t) as x, row_number() over () as y from t", True),
     ("select exists (select * from t) as x from t", False),
     ("select a from t union all select b from t", True),
