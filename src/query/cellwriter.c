@@ -451,7 +451,7 @@ enum apiary_code ap_write_cells(struct ap_source *source, const struct ap_target
     select = unsorted;
     AP_AUTO(ap_texts) cluster_by = { 0 };
     AP_TRY(ap_cluster_columns(&target->metadata, &cluster_by, err));
-    bool sorts = partitioned || cluster_by.count > 0, again; /* when there is little memory */
+    bool sorts = partitioned || cluster_by.count > 0; /* when there is little memory */
     if ((partitioned && sort) || cluster_by.count > 0) {
         AP_TRY(ap_sorted_select(&target->metadata, partitioned, &cluster_by, select, &sorted, err));
         select = ap_bytes_view(&sorted);
@@ -464,6 +464,7 @@ enum apiary_code ap_write_cells(struct ap_source *source, const struct ap_target
     struct apiary_error failure = { 0 };
     enum apiary_code code;
     ap_tries_begin(&tries, source, AP_WIDTH_ALL);
+    tries.may_be_frugal = true;
     if (source->aside) tries.max = 1; /* whoever handed it out sees to other tries */
     do { /* files of a try that failed go with the cell set: nobody names them */
         code = ap_source_take(source, tries.width, &failure);
@@ -471,18 +472,8 @@ enum apiary_code ap_write_cells(struct ap_source *source, const struct ap_target
             code = source->frugal && sorts
                        ? ap_writing_in_pieces(&writing, unsorted, &cluster_by, query, &failure)
                        : ap_writing_copy(&writing, select, query, partitioned, &output, &answer, &failure);
-        /* Rows of the caller can be read only once. */
-        again = code == APIARY_MEMORY && !source->frugal && source->input_count == 0;
-        if (again) {
-            ap_log_event(source->session->world->log, AP_LOG_INFO, "query", "writing_frugally",
-                "frame=%s in_pieces=%s error=%s", target->name, sorts ? "true" : "false",
-                failure.message);
-            ap_source_rest(source);
-            source->frugal = true;
-            ap_error_clear(&failure);
-        } else if (code != APIARY_OK)
-            take_back(out);
-    } while (again || (code != APIARY_OK && ap_tries_again(&tries, &code, &failure)));
+        if (code != APIARY_OK) take_back(out);
+    } while (code != APIARY_OK && ap_tries_again(&tries, &code, &failure));
     if (code == APIARY_OK && !(source->frugal && sorts)) /* what is cut again is so as frugally as it was written */
         code = ap_writing_keep(&writing, output,
             ap_json_member(yyjson_doc_get_root(answer), "files"), NULL, &failure);

@@ -24,6 +24,13 @@ void ap_compact_plan_done(struct ap_compact_plan *plan)
 
 /* ---- the plan ---- */
 
+static void add_bin(struct ap_bin *sum, const struct ap_bin *bin)
+{
+    sum->count += bin->count;
+    sum->bytes += bin->bytes;
+    sum->deleted_rows += bin->deleted_rows;
+}
+
 static int compare_text(struct ap_str a, struct ap_str b)
 {
     size_t common = a.size < b.size ? a.size : b.size;
@@ -80,6 +87,7 @@ static enum apiary_code end_bin(const struct ap_snapshot *snapshot, struct ap_co
     if (is_bin(snapshot, plan, bin, rules)) {
         AP_TRY(AP_GROW(plan->bins, plan->bin_capacity, plan->bin_count + 1, err));
         plan->bins[plan->bin_count++] = *bin;
+        add_bin(&plan->all, bin);
     }
     *bin = (struct ap_bin) { .first = bin->first + bin->count };
     return APIARY_OK;
@@ -142,6 +150,7 @@ struct batch {
     struct ap_written written;
     const struct ap_cell **removes;
     size_t remove_count, remove_capacity;
+    struct ap_bin removed; /* their sum */
 };
 
 static void batch_done(struct batch *batch)
@@ -162,20 +171,19 @@ static enum apiary_code compact_bin(struct compaction *compaction,
     AP_TRY(ap_compact_bin(&compaction->work, order, bin->count, &batch->written, err));
     for (size_t i = 0; i < bin->count; i++)
         batch->removes[batch->remove_count++] = &cells[order[i]];
+    add_bin(&batch->removed, bin);
     return APIARY_OK;
 }
 
-static void note_done(struct ap_compacted *done, const struct ap_cell *const *removes, size_t count,
-    size_t cells_after, int64_t bytes_after)
+static void note_done(
+    struct ap_compacted *done, const struct ap_bin *removed, size_t cells_after, int64_t bytes_after)
 {
     done->commits++;
-    done->cells_before += count;
+    done->cells_before += removed->count;
+    done->bytes_before += (int64_t)removed->bytes;
+    done->deleted_rows += removed->deleted_rows;
     done->cells_after += cells_after;
     done->bytes_after += bytes_after;
-    for (size_t i = 0; i < count; i++) {
-        done->bytes_before += removes[i]->size_bytes;
-        done->deleted_rows += ap_cell_deleted_rows(removes[i]);
-    }
 }
 
 static enum apiary_code commit_batch(
@@ -185,8 +193,7 @@ static enum apiary_code commit_batch(
         .condition = compaction->options->condition };
     if (batch->remove_count == 0) return APIARY_OK;
     AP_TRY(ap_compact_commit(&compaction->work, &how, &batch->written, &compaction->done->version, err));
-    note_done(compaction->done, batch->removes, batch->remove_count, batch->written.count,
-        batch->written.bytes);
+    note_done(compaction->done, &batch->removed, batch->written.count, batch->written.bytes);
     batch_done(batch);
     return APIARY_OK;
 }
@@ -284,15 +291,8 @@ static enum apiary_code share(struct compaction *compaction, const struct ap_com
     *shared = tasks > 0;
     if (!*shared) return APIARY_OK;
     done->shared_tasks = tasks;
-    done->commits++;
     done->version = wrote.version >= 0 ? (uint64_t)wrote.version : work->target->base->version;
-    done->cells_after += wrote.cells;
-    done->bytes_after += wrote.bytes;
-    for (size_t i = 0; i < plan->bin_count; i++) {
-        done->cells_before += plan->bins[i].count;
-        done->bytes_before += (int64_t)plan->bins[i].bytes;
-        done->deleted_rows += plan->bins[i].deleted_rows;
-    }
+    note_done(done, &plan->all, wrote.cells, wrote.bytes);
     return APIARY_OK;
 }
 

@@ -44,6 +44,7 @@ struct ap_compact_plan {
     size_t count;
     struct ap_bin *bins;
     size_t bin_count, bin_capacity;
+    struct ap_bin all; /* the sum of the bins; first: 0 */
     bool sorts;
 };
 void ap_compact_plan_done(struct ap_compact_plan *plan);

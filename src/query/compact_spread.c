@@ -12,15 +12,13 @@ static enum apiary_code add_frame(const struct ap_compact_order *order, struct a
     const struct ap_target *target = order->work->target;
     const struct ap_compact_plan *bins = order->plan;
     struct ap_plan_frame *frame = ap_arena_alloc(&plan->arena, sizeof *frame);
-    size_t count = 0;
-    for (size_t i = 0; i < bins->bin_count; i++) count += bins->bins[i].count;
     if (frame == NULL) return ap_fail_memory(err, "a plan");
-    *frame = (struct ap_plan_frame) { .name = target->entry.name, .id = target->entry.id, .version = target->base->version, .view = "" };
-    frame->cells = ap_arena_alloc(&plan->arena, (count + 1) * sizeof *frame->cells);
+    *frame = (struct ap_plan_frame) { .name = target->entry.name, .id = target->entry.id, .version = target->base->version, .view = "",
+        .bytes = bins->all.bytes };
+    frame->cells = ap_arena_alloc(&plan->arena, (bins->all.count + 1) * sizeof *frame->cells);
     if (frame->cells == NULL) return ap_fail_memory(err, "a plan");
     for (size_t i = 0; i < bins->bin_count; i++) {
         const struct ap_bin *bin = &bins->bins[i];
-        frame->bytes += bin->bytes;
         for (size_t j = bin->first; j < bin->first + bin->count; j++)
             AP_TRY(ap_plan_keep(plan, target->base->cells[bins->order[j]].path, &frame->cells[frame->cell_count++], err));
     }
@@ -77,17 +75,11 @@ static enum apiary_code add_compaction(
 static const char *alone_reason(const struct ap_compact_order *order)
 {
     const struct ap_compact_plan *bins = order->plan;
-    uint64_t bytes = 0;
-    size_t cells = 0;
     const char *why = NULL;
-    for (size_t i = 0; i < bins->bin_count; i++) {
-        bytes += bins->bins[i].bytes;
-        cells += bins->bins[i].count;
-    }
     if (ap_name_temporary(&order->work->target->entry.name)) return "it is a temporary frame";
     if (bins->bin_count < 2) return "one node has all of its cells to put together";
-    if (cells > AP_PLAN_CELLS_MAX) return "it has too many cells for one plan";
-    ap_write_shared(order->work->session, bytes, &why); /* last: it asks the store */
+    if (bins->all.count > AP_PLAN_CELLS_MAX) return "it has too many cells for one plan";
+    ap_write_shared(order->work->session, bins->all.bytes, &why); /* last: it asks the store */
     return why;
 }
 

@@ -8,10 +8,15 @@
 #include "core/alloc.h"
 #include "core/map.h"
 
+static const struct ap_plan_frame *frame_of(const struct ap_plan *plan)
+{
+    return &plan->frames[plan->stages[plan->stage_count - 1].shard_frame];
+}
+
 /* Cells of the plan's frame as indexes into the base. A plan is a stranger's word: each must be there, once. */
 static enum apiary_code find_cells(const struct ap_plan *plan, const struct ap_snapshot *base, size_t **out, struct apiary_error *err)
 {
-    const struct ap_plan_frame *frame = &plan->frames[plan->stages[plan->stage_count - 1].shard_frame];
+    const struct ap_plan_frame *frame = frame_of(plan);
     struct ap_map places = { .borrow_keys = true };
     AP_AUTO_FREE bool *seen = ap_calloc(base->cell_count + 1, sizeof *seen);
     AP_AUTO_FREE size_t *cells = ap_calloc(frame->cell_count + 1, sizeof *cells);
@@ -93,27 +98,26 @@ enum apiary_code ap_plan_compact_task(const struct ap_plan_run *run, const struc
     return APIARY_OK;
 }
 
-enum apiary_code ap_plan_compact_check(const struct ap_plan *plan, const struct ap_target *target, const struct ap_written *written, struct apiary_error *err)
+enum apiary_code ap_plan_compact_check(
+    const struct ap_plan *plan, const struct ap_target *target, const struct ap_written *written, size_t **cells, struct apiary_error *err)
 {
-    const struct ap_plan_frame *frame = &plan->frames[plan->stages[plan->stage_count - 1].shard_frame];
-    AP_AUTO_FREE size_t *cells = NULL;
-    AP_TRY(find_cells(plan, target->base, &cells, err));
-    return ap_compact_check_rows(target, ap_compact_rows(target->base, cells, frame->cell_count), written->rows, err);
+    AP_AUTO_FREE size_t *found = NULL;
+    AP_TRY(find_cells(plan, target->base, &found, err));
+    AP_TRY(ap_compact_check_rows(target, ap_compact_rows(target->base, found, frame_of(plan)->cell_count), written->rows, err));
+    *cells = AP_TAKE(found);
+    return APIARY_OK;
 }
 
-enum apiary_code ap_plan_compact_commit(const struct ap_plan_run *run, struct ap_target *target, const struct ap_written *written,
-    const char *txn, int64_t expires_mono_us, uint64_t *version, struct apiary_error *err)
+enum apiary_code ap_plan_compact_commit(const struct ap_plan_run *run, struct ap_target *target, const size_t *cells,
+    const struct ap_written *written, const char *txn, int64_t expires_mono_us, uint64_t *version, struct apiary_error *err)
 {
-    const struct ap_plan *plan = run->plan;
-    const struct ap_plan_compaction *compaction = plan->write->compaction;
-    size_t count = plan->frames[plan->stages[plan->stage_count - 1].shard_frame].cell_count;
+    const struct ap_plan_compaction *compaction = run->plan->write->compaction;
+    size_t count = frame_of(run->plan)->cell_count;
     AP_AUTO(ap_texts) cluster_by = { 0 };
     AP_AUTO(ap_bytes) tag = { 0 };
-    AP_AUTO_FREE size_t *cells = NULL;
     AP_AUTO_FREE const struct ap_cell **removes = ap_calloc(count + 1, sizeof *removes);
     if (removes == NULL) return ap_fail_memory(err, "a commit");
     AP_TRY(read_order(compaction, &cluster_by, &tag, err));
-    AP_TRY(find_cells(plan, target->base, &cells, err));
     for (size_t i = 0; i < count; i++) removes[i] = &target->base->cells[cells[i]];
     struct ap_compact_work work = { .session = run->session, .target = target, .cluster_by = &cluster_by };
     struct ap_compact_commit how = { .removes = removes, .remove_count = count, .condition = ap_str_from(compaction->condition),

@@ -39,11 +39,14 @@ AP_CHECKED enum apiary_code ap_plan_compact_tag(
 AP_CHECKED enum apiary_code ap_plan_compact_task(const struct ap_plan_run *run,
     const struct ap_plan_task *task, struct ap_target *target, struct ap_bytes *out,
     struct ap_plan_figures *figures, struct apiary_error *err);
-/* Have the new cells as many rows as the old ones? codes: CORRUPT */
+/* Have the new cells as many rows as the old ones? *cells (ap_free): the old ones, indexes into the base.
+ * codes: CORRUPT */
 AP_CHECKED enum apiary_code ap_plan_compact_check(const struct ap_plan *plan,
-    const struct ap_target *target, const struct ap_written *written, struct apiary_error *err);
+    const struct ap_target *target, const struct ap_written *written, size_t **cells,
+    struct apiary_error *err);
+/* cells: as the check gives them */
 AP_CHECKED enum apiary_code ap_plan_compact_commit(const struct ap_plan_run *run,
-    struct ap_target *target, const struct ap_written *written, const char *txn,
+    struct ap_target *target, const size_t *cells, const struct ap_written *written, const char *txn,
     int64_t expires_mono_us, uint64_t *version, struct apiary_error *err);
 
 #endif

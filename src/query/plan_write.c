@@ -184,10 +184,11 @@ enum apiary_code ap_plan_write_check(const struct ap_plan_run *run, struct ap_st
     AP_AUTO(ap_arena) arena = { 0 };
     AP_AUTO(ap_target) target = { 0 };
     AP_AUTO(ap_written) written = { 0 };
+    AP_AUTO_FREE size_t *cells = NULL;
     AP_TRY(take_settings(run, err));
     AP_TRY(open_target(run, &arena, &target, err));
     AP_TRY(read_all(run->plan->write, content, &target, &written, err));
-    if (run->plan->write->compaction != NULL) return ap_plan_compact_check(run->plan, &target, &written, err);
+    if (run->plan->write->compaction != NULL) return ap_plan_compact_check(run->plan, &target, &written, &cells, err);
     return ap_written_check_partitions(run->session, &target, &written, err);
 }
 
@@ -197,10 +198,11 @@ enum apiary_code ap_plan_commit(const struct ap_plan_run *run, const char *txn, 
     AP_AUTO(ap_arena) arena = { 0 };
     AP_AUTO(ap_target) target = { 0 };
     AP_AUTO(ap_written) written = { 0 };
+    AP_AUTO_FREE size_t *cells = NULL; /* that a compaction removes */
     struct apiary_error why = { 0 };
     AP_TRY(open_target(run, &arena, &target, err));
     enum apiary_code code = read_all(write, content, &target, &written, &why);
-    if (code == APIARY_OK && write->compaction != NULL) code = ap_plan_compact_check(run->plan, &target, &written, &why);
+    if (code == APIARY_OK && write->compaction != NULL) code = ap_plan_compact_check(run->plan, &target, &written, &cells, &why);
     if (code == APIARY_CORRUPT) return ap_fail(err, APIARY_INVALID, "%s", why.message); /* reading it again would not mend it */
     if (code != APIARY_OK) {
         if (err != NULL) *err = why;
@@ -219,7 +221,7 @@ enum apiary_code ap_plan_commit(const struct ap_plan_run *run, const char *txn, 
         .expires_mono_us = ap_mono_us(run->session->world->env) + COMMIT_US };
     uint64_t landed = 0;
     code = write->compaction != NULL
-               ? ap_plan_compact_commit(run, &target, &written, txn, how.expires_mono_us, &landed, &why)
+               ? ap_plan_compact_commit(run, &target, cells, &written, txn, how.expires_mono_us, &landed, &why)
                : ap_commit_written(run->session, &target, &written, &how, &landed, &why);
     *version = code == APIARY_OK ? (int64_t)landed : -1;
     if (code == APIARY_EXISTS && target.base != NULL) return APIARY_OK; /* the log has this transaction */

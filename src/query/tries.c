@@ -69,11 +69,24 @@ static const char *suggestion(enum apiary_code code)
     }
 }
 
+/* Not a try of its own: whoever has one only may be frugal too. */
+static bool turn_frugal(struct ap_tries *tries, enum apiary_code code, struct apiary_error *err)
+{
+    struct ap_source *source = tries->source;
+    if (code != APIARY_MEMORY || !tries->may_be_frugal || source->frugal || source->input_count > 0) return false;
+    ap_log_event(source->session->world->log, AP_LOG_INFO, "query", "writing_frugally", "error=%s", err->message);
+    ap_source_rest(source);
+    source->frugal = true;
+    ap_error_clear(err);
+    return true;
+}
+
 bool ap_tries_again(struct ap_tries *tries, enum apiary_code *code, struct apiary_error *err)
 {
     struct ap_session *session = tries->source->session;
     struct ap_world *world = session->world;
     int64_t now = ap_mono_us(world->env);
+    if (turn_frugal(tries, *code, err)) return true;
     tries->made++;
     bool again = tries->source->input_count == 0 && worth_it(tries, *code) && tries->made < tries->max &&
                  !ap_cancel_requested(&session->cancel);

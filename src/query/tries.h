@@ -1,7 +1,7 @@
 /* Abandonment: a step that may be repeated is tried again with memory of what happened, and given
  * up after task_tries with the whole history.
  *
- *   MEMORY    once more with all bees, when the chamber had fewer
+ *   MEMORY    the same try frugally, where the step knows how; then once more with all bees, when the chamber had fewer
  *   TIMEOUT   again with twice the time
  *   IO        again after a back-off
  *   CHAMBER   again in a fresh chamber
@@ -21,6 +21,7 @@ struct ap_tries {
     int64_t timeout_us; /* of the next try: query_timeout or more */
     int64_t begin_us;   /* of the running try */
     bool widened;
+    bool may_be_frugal; /* the step heeds the source's `frugal`, which is set when it runs out of memory */
     struct ap_bytes history; /* "try 1 with 1 bee and 134.2 MB, 0.3 s: …; try 2 …" */
 };
 

@@ -80,11 +80,11 @@ static enum apiary_code parse(struct ap_cloud_uri *out, const char *scheme, stru
         AP_TRY(ap_store_key_check(ap_bytes_text(&out->prefix), err));
         AP_TRY(ap_bytes_add_text(&out->prefix, "/", err));
     }
-    AP_TRY(parse_options(out, scheme, query, known, err));
+    if (known) AP_TRY(parse_options(out, scheme, query, known, err));
     AP_TRY(ap_bytes_printf(&out->uri, err, "%s://" AP_FMT, scheme, AP_ARG(bucket)));
     if (path.size > 0) AP_TRY(ap_bytes_printf(&out->uri, err, "/" AP_FMT, AP_ARG(path)));
     char mark = '?';
-    for (size_t i = 0; known[i]; i++) {
+    for (size_t i = 0; known && known[i]; i++) {
         if (out->values[i].size == 0) continue;
         AP_TRY(ap_bytes_printf(&out->uri, err, "%c%s=", mark, known[i]));
         AP_TRY(ap_percent_encode(&out->uri, ap_bytes_view(&out->values[i]), "-._~/:", err));

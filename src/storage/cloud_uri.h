@@ -13,7 +13,7 @@ struct ap_cloud_uri {
     struct ap_bytes values[AP_CLOUD_OPTIONS_MAX]; /* of `known`; empty: not given */
 };
 void ap_cloud_uri_done(struct ap_cloud_uri *uri);
-/* known: names of options in byte order, ended by NULL. scheme: as the canonical URI has it.
+/* known: names of options in byte order, ended by NULL; NULL: options are passed over. scheme: as the canonical URI has it.
  * codes: INVALID (names the part; a value never is in the message), MEMORY */
 AP_CHECKED enum apiary_code ap_cloud_uri_parse(struct ap_cloud_uri *out, const char *scheme,
     const char *text, const char *const *known, struct apiary_error *err);

@@ -8,17 +8,9 @@ bool ap_policy_has(const struct ap_policy *policy, unsigned rights)
 }
 
 enum apiary_code ap_policy_place(
-    const struct ap_policy *policy, struct ap_policy_place *out, struct apiary_error *err)
+    const struct ap_policy *policy, const char *scheme, struct ap_cloud_uri *out, struct apiary_error *err)
 {
-    struct ap_str text = ap_str_from(policy->uri);
-    size_t start = ap_str_find(text, AP_STR("://")), end = ap_str_find(text, AP_STR("?"));
-    if (end != SIZE_MAX) text.size = end;
-    text = (struct ap_str) { text.data + start + 3, text.size - start - 3 };
-    size_t slash = ap_str_find(text, AP_STR("/"));
-    if (slash == SIZE_MAX) slash = text.size;
-    out->bucket = (struct ap_str) { text.data, slash };
-    out->prefix = (struct ap_str) { text.data + slash, text.size - slash };
-    if (out->prefix.size > 0) out->prefix = (struct ap_str) { out->prefix.data + 1, out->prefix.size - 1 };
+    AP_TRY(ap_cloud_uri_parse(out, scheme, policy->uri, NULL, err));
     for (size_t i = 0; i < out->prefix.size; i++) {
         char c = out->prefix.data[i];
         bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
@@ -26,7 +18,6 @@ enum apiary_code ap_policy_place(
             return ap_fail(err, APIARY_INVALID,
                 "no commands can be written for %s: its prefix has other characters than letters, digits and . _ = / -", policy->uri);
     }
-    out->slash = out->prefix.size > 0 ? "/" : "";
     return APIARY_OK;
 }
 

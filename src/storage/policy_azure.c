@@ -18,28 +18,28 @@ static const struct clause clauses[] = {
 enum { CLAUSES = sizeof clauses / sizeof *clauses };
 
 static enum apiary_code add_clause(const struct ap_policy *policy, const struct clause *clause,
-    const struct ap_policy_place *place, struct apiary_error *err)
+    const struct ap_cloud_uri *place, struct apiary_error *err)
 {
     AP_TRY(ap_bytes_printf(policy->out, err, "((!(%s))", clause->actions));
     for (size_t i = 0; i < policy->count; i++)
         if (policy->grants[i].rights & clause->rights)
-            AP_TRY(ap_bytes_printf(policy->out, err, "\n   OR (%s StringLike '" AP_FMT "%s%s')",
-                clause->attribute, AP_ARG(place->prefix), place->slash, policy->grants[i].keys));
+            AP_TRY(ap_bytes_printf(policy->out, err, "\n   OR (%s StringLike '%s%s')",
+                clause->attribute, ap_bytes_text(&place->prefix), policy->grants[i].keys));
     return ap_bytes_add_text(policy->out, ")", err);
 }
 
 enum apiary_code ap_policy_azure(const struct ap_policy *policy, struct apiary_error *err)
 {
-    struct ap_policy_place place;
+    AP_AUTO(ap_cloud_uri) place = { 0 };
     bool writes = ap_policy_has(policy, AP_MAY_CREATE | AP_MAY_REPLACE | AP_MAY_DELETE);
-    AP_TRY(ap_policy_place(policy, &place, err));
+    AP_TRY(ap_policy_place(policy, "az", &place, err));
     AP_TRY(ap_bytes_printf(policy->out, err,
         "# WHO: the object id of a user, group or service principal; ACCOUNT: the storage account's resource id\n"
         "# typed into a shell: first \"set +H\", the condition holds !( )\n"
         "az role assignment create --assignee \"$WHO\" --role 'Storage Blob Data %s' \\\n"
-        "  --scope \"$ACCOUNT/blobServices/default/containers/" AP_FMT "\" --description 'apiary %s' \\\n"
+        "  --scope \"$ACCOUNT/blobServices/default/containers/%s\" --description 'apiary %s' \\\n"
         "  --condition-version 2.0 --condition \"",
-        writes ? "Contributor" : "Reader", AP_ARG(place.bucket), policy->title));
+        writes ? "Contributor" : "Reader", ap_bytes_text(&place.bucket), policy->title));
     for (size_t i = 0; i < CLAUSES; i++) {
         if (i >= 2 && !writes) break; /* the role has no such right */
         if (i > 0) AP_TRY(ap_bytes_add_text(policy->out, "\n  AND ", err));

@@ -7,16 +7,16 @@
 
 struct writing {
     const struct ap_policy *policy;
-    struct ap_policy_place place;
+    const struct ap_cloud_uri *place;
     int bindings;
 };
 
 static enum apiary_code begin(struct writing *writing, const char *role, struct apiary_error *err)
 {
     return ap_bytes_printf(writing->policy->out, err,
-        "gcloud storage buckets add-iam-policy-binding 'gs://" AP_FMT "' --member=\"$MEMBER\" \\\n"
+        "gcloud storage buckets add-iam-policy-binding 'gs://%s' --member=\"$MEMBER\" \\\n"
         "  --role='roles/storage.%s' --condition='title=apiary-%s-%d,expression=",
-        AP_ARG(writing->place.bucket), role, writing->policy->title, ++writing->bindings);
+        ap_bytes_text(&writing->place->bucket), role, writing->policy->title, ++writing->bindings);
 }
 
 /* A pattern as an expression: what stands before the first '*' begins the name, what stands between
@@ -28,8 +28,8 @@ static enum apiary_code add_pattern(
     struct ap_str rest = ap_str_from(keys);
     size_t star = ap_str_find(rest, AP_STR("*"));
     AP_TRY(ap_bytes_printf(out, err, star == SIZE_MAX ? "resource.name == " : "resource.name.startsWith("));
-    AP_TRY(ap_bytes_printf(out, err, "\"projects/_/buckets/" AP_FMT "/objects/" AP_FMT "%s%.*s\"",
-        AP_ARG(writing->place.bucket), AP_ARG(writing->place.prefix), writing->place.slash,
+    AP_TRY(ap_bytes_printf(out, err, "\"projects/_/buckets/%s/objects/%s%.*s\"",
+        ap_bytes_text(&writing->place->bucket), ap_bytes_text(&writing->place->prefix),
         (int)(star == SIZE_MAX ? rest.size : star), rest.data));
     if (star == SIZE_MAX) return APIARY_OK;
     AP_TRY(ap_bytes_add_text(out, ")", err));
@@ -59,8 +59,9 @@ static enum apiary_code add_bindings(struct writing *writing, const char *role, 
 enum apiary_code ap_policy_gcs(const struct ap_policy *policy, struct apiary_error *err)
 {
     enum { ANEW = AP_MAY_REPLACE | AP_MAY_DELETE }; /* objectUser: may read too */
-    struct writing writing = { .policy = policy };
-    AP_TRY(ap_policy_place(policy, &writing.place, err));
+    AP_AUTO(ap_cloud_uri) place = { 0 };
+    struct writing writing = { .policy = policy, .place = &place };
+    AP_TRY(ap_policy_place(policy, "gs", &place, err));
     AP_TRY(ap_bytes_add_text(policy->out,
         "# MEMBER: serviceAccount:NAME@PROJECT.iam.gserviceaccount.com, user:ADDRESS, group:ADDRESS\n", err));
     if (ap_policy_has(policy, AP_MAY_LIST)) {

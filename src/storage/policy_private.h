@@ -2,6 +2,7 @@
 #ifndef AP_STORAGE_POLICY_PRIVATE_H
 #define AP_STORAGE_POLICY_PRIVATE_H
 
+#include "storage/cloud_uri.h"
 #include "storage/policy.h"
 
 struct ap_policy {
@@ -14,14 +15,9 @@ struct ap_policy {
 /* Does any grant have one of these rights? */
 bool ap_policy_has(const struct ap_policy *policy, unsigned rights);
 
-/* Bucket and prefix of a canonical URI, for commands of a shell: INVALID where the prefix holds more than letters,
- * digits and . _ = / -. */
-struct ap_policy_place {
-    struct ap_str bucket, prefix;
-    const char *slash; /* what follows the prefix: "/", or "" behind none */
-};
+/* Bucket and prefix for commands of a shell: INVALID where the prefix holds more than letters, digits and . _ = / -. */
 AP_CHECKED enum apiary_code ap_policy_place(
-    const struct ap_policy *policy, struct ap_policy_place *out, struct apiary_error *err);
+    const struct ap_policy *policy, const char *scheme, struct ap_cloud_uri *out, struct apiary_error *err);
 
 AP_CHECKED enum apiary_code ap_policy_s3(const struct ap_policy *policy, struct apiary_error *err);
 AP_CHECKED enum apiary_code ap_policy_gcs(const struct ap_policy *policy, struct apiary_error *err);

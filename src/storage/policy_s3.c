@@ -48,19 +48,20 @@ static enum apiary_code add_names(const struct writing *writing, unsigned rights
     return APIARY_OK;
 }
 
+/* actions: as JSON */
 static enum apiary_code begin(
-    struct writing *writing, const char *sid, const char *effect, const char *action, struct apiary_error *err)
+    struct writing *writing, const char *sid, const char *effect, const char *actions, struct apiary_error *err)
 {
     return ap_bytes_printf(writing->policy->out, err,
-        "%s\n    {\n      \"Sid\": \"%s\",\n      \"Effect\": \"%s\",\n      \"Action\": \"%s\",\n",
-        writing->statements++ > 0 ? "," : "", sid, effect, action);
+        "%s\n    {\n      \"Sid\": \"%s\",\n      \"Effect\": \"%s\",\n      \"Action\": %s,\n",
+        writing->statements++ > 0 ? "," : "", sid, effect, actions);
 }
 
 static enum apiary_code add_list(struct writing *writing, struct apiary_error *err)
 {
     struct ap_bytes *out = writing->policy->out;
     if (!ap_policy_has(writing->policy, AP_MAY_LIST)) return APIARY_OK;
-    AP_TRY(begin(writing, "List", "Allow", "s3:ListBucket", err));
+    AP_TRY(begin(writing, "List", "Allow", "\"s3:ListBucket\"", err));
     AP_TRY(ap_bytes_printf(out, err,
         "      \"Resource\": \"arn:%s:s3:::%s\",\n      \"Condition\": {\"StringLike\": {\"s3:prefix\": [",
         writing->partition, ap_bytes_text(&writing->place->bucket)));
@@ -68,11 +69,11 @@ static enum apiary_code add_list(struct writing *writing, struct apiary_error *e
     return ap_bytes_add_text(out, "\n      ]}}\n    }", err);
 }
 
-static enum apiary_code add_objects(struct writing *writing, const char *sid, const char *action,
+static enum apiary_code add_objects(struct writing *writing, const char *sid, const char *actions,
     unsigned rights, struct apiary_error *err)
 {
     if (!ap_policy_has(writing->policy, rights)) return APIARY_OK;
-    AP_TRY(begin(writing, sid, "Allow", action, err));
+    AP_TRY(begin(writing, sid, "Allow", actions, err));
     AP_TRY(ap_bytes_add_text(writing->policy->out, "      \"Resource\": [", err));
     AP_TRY(add_names(writing, rights, 0, true, err));
     return ap_bytes_add_text(writing->policy->out, "\n      ]\n    }", err);
@@ -83,7 +84,7 @@ static enum apiary_code add_never_replace(struct writing *writing, struct apiary
 {
     /* Other servers than AWS do not all know these conditions, and some refuse what they do not know. */
     if (!writing->place->is_aws || !ap_policy_has(writing->policy, AP_MAY_CREATE)) return APIARY_OK;
-    AP_TRY(begin(writing, "NeverReplace", "Deny", "s3:PutObject", err));
+    AP_TRY(begin(writing, "NeverReplace", "Deny", "\"s3:PutObject\"", err));
     AP_TRY(ap_bytes_add_text(writing->policy->out, "      \"Resource\": [", err));
     AP_TRY(add_names(writing, AP_MAY_CREATE, AP_MAY_REPLACE, true, err));
     return ap_bytes_add_text(writing->policy->out,
@@ -104,10 +105,9 @@ static enum apiary_code add_key(struct writing *writing, struct apiary_error *er
         AP_TRY(ap_bytes_printf(&name, err, "arn:%s:kms:%s:*:key/", writing->partition,
             ap_bytes_text(&writing->place->region)));
     AP_TRY(ap_bytes_add_str(&name, ap_bytes_view(key), err));
-    AP_TRY(ap_bytes_printf(out, err,
-        ",\n    {\n      \"Sid\": \"Key\",\n      \"Effect\": \"Allow\",\n      \"Action\": [\"kms:Decrypt\"%s],\n"
-        "      \"Resource\": ",
-        writes ? ", \"kms:GenerateDataKey\"" : ""));
+    AP_TRY(begin(writing, "Key", "Allow",
+        writes ? "[\"kms:Decrypt\", \"kms:GenerateDataKey\"]" : "[\"kms:Decrypt\"]", err));
+    AP_TRY(ap_bytes_add_text(out, "      \"Resource\": ", err));
     AP_TRY(ap_json_quote(out, ap_bytes_view(&name), err));
     return ap_bytes_add_text(out, "\n    }", err);
 }
@@ -123,10 +123,10 @@ enum apiary_code ap_policy_s3(const struct ap_policy *policy, struct apiary_erro
     if (place.is_aws && ap_str_starts_with(region, AP_STR("us-gov-"))) writing.partition = "aws-us-gov";
     AP_TRY(ap_bytes_add_text(policy->out, "{\n  \"Version\": \"2012-10-17\",\n  \"Statement\": [", err));
     AP_TRY(add_list(&writing, err));
-    AP_TRY(add_objects(&writing, "Read", "s3:GetObject", AP_MAY_READ, err));
-    AP_TRY(add_objects(&writing, "Write", "s3:PutObject", AP_MAY_CREATE | AP_MAY_REPLACE, err));
-    AP_TRY(add_objects(&writing, "Delete", "s3:DeleteObject", AP_MAY_DELETE, err));
-    AP_TRY(add_objects(&writing, "Abort", "s3:AbortMultipartUpload", AP_MAY_ABORT, err));
+    AP_TRY(add_objects(&writing, "Read", "\"s3:GetObject\"", AP_MAY_READ, err));
+    AP_TRY(add_objects(&writing, "Write", "\"s3:PutObject\"", AP_MAY_CREATE | AP_MAY_REPLACE, err));
+    AP_TRY(add_objects(&writing, "Delete", "\"s3:DeleteObject\"", AP_MAY_DELETE, err));
+    AP_TRY(add_objects(&writing, "Abort", "\"s3:AbortMultipartUpload\"", AP_MAY_ABORT, err));
     AP_TRY(add_never_replace(&writing, err));
     AP_TRY(add_key(&writing, err));
     return ap_bytes_add_text(policy->out, "\n  ]\n}\n", err);

@@ -7,16 +7,18 @@ enum { OBJECTS_MAX = 4 * AP_QUERY_TASKS_MAX };
 void ap_board_done(struct ap_board *board)
 {
     ap_free(board->tasks);
-    ap_texts_done(&board->results);
+    for (size_t i = 0; i < board->result_count; i++) ap_free(board->results[i].key);
+    ap_free(board->results);
     memset(board, 0, sizeof *board);
 }
 
+/* The key of an object that is of use becomes the board's. */
 static enum apiary_code note_result(
-    struct ap_board *board, const struct ap_query_name *name, const struct ap_object *object, struct apiary_error *err)
+    struct ap_board *board, const struct ap_query_name *name, struct ap_object *object, struct apiary_error *err)
 {
     for (size_t i = 0; i < name->count; i++)
         if (name->tasks[i] >= board->task_count) return APIARY_OK; /* of no query of this size */
-    size_t index = board->results.count;
+    size_t index = board->result_count;
     bool useful = false;
     for (size_t i = 0; i < name->count; i++) {
         struct ap_board_task *task = &board->tasks[name->tasks[i]];
@@ -26,10 +28,13 @@ static enum apiary_code note_result(
         task->result = index;
         board->done_count++;
     }
-    return useful ? ap_texts_add(&board->results, ap_str_from(object->key), err) : APIARY_OK;
+    if (!useful) return APIARY_OK;
+    AP_TRY(AP_GROW(board->results, board->result_capacity, index + 1, err));
+    board->results[board->result_count++] = (struct ap_board_result) { AP_TAKE(object->key), object->size };
+    return APIARY_OK;
 }
 
-static enum apiary_code note(struct ap_board *board, struct ap_str below, const struct ap_object *object, struct apiary_error *err)
+static enum apiary_code note(struct ap_board *board, struct ap_str below, struct ap_object *object, struct apiary_error *err)
 {
     struct ap_query_name name;
     ap_query_name_parse(below, &name);

@@ -13,6 +13,10 @@ struct ap_board_task {
     int64_t done_us;
     size_t result;       /* index into results: the first object, in byte order, that has it */
 };
+struct ap_board_result {
+    char *key;
+    uint64_t size_bytes;
+};
 struct ap_board {
     bool ended, out, manifest;
     int64_t ended_us, out_us, manifest_us;
@@ -20,7 +24,8 @@ struct ap_board {
     int64_t now_us, mono_us; /* the store's clock; this reader's, before the LIST was asked for */
     struct ap_board_task *tasks;
     size_t task_count, done_count;
-    struct ap_texts results; /* keys */
+    struct ap_board_result *results;
+    size_t result_count, result_capacity;
     size_t objects;          /* that the LIST gave */
 };
 void ap_board_done(struct ap_board *board);

@@ -9,6 +9,7 @@
 #include <inttypes.h>
 
 enum { HEAD_BYTES_MAX = 1 << 20, SETTLE_S = 60, PUTS_MAX = 8, BROKEN_MAX = 3, BACKOFF_BASE_US = 50000, BACKOFF_CAP_US = 2000000 };
+enum { READ_TOGETHER_MAX = 32, READ_TOGETHER_BYTES_MAX = 64 << 20 };
 #define OBJECT_BYTES_MAX (UINT64_C(80) << 20)
 static const char kind[] = "result";
 
@@ -167,7 +168,7 @@ static enum apiary_code read_bytes(struct reading *reading, const char *key, yyj
 static enum apiary_code read_entries(
     struct reading *reading, size_t index, yyjson_val *list, struct ap_str bytes, struct apiary_error *err)
 {
-    const char *key = reading->board->results.items[index];
+    const char *key = reading->board->results[index].key;
     struct ap_query_name name;
     size_t i, count, at = 0;
     yyjson_val *item;
@@ -189,18 +190,49 @@ static enum apiary_code read_entries(
     return APIARY_OK;
 }
 
-static enum apiary_code read_object(struct reading *reading, size_t index, struct apiary_error *err)
+/* One object, which was asked for with others: what did not come well is read again. */
+static enum apiary_code read_object(struct reading *reading, size_t index, const struct ap_get *asked, struct apiary_error *err)
 {
-    AP_AUTO(ap_bytes) text = { 0 };
+    AP_AUTO(ap_bytes) again = { 0 };
     AP_AUTO_JSON *doc = NULL;
-    const char *key = reading->board->results.items[index];
+    const struct ap_swarm *swarm = reading->swarm;
+    const char *key = asked->key;
     struct ap_str body;
-    AP_TRY(ap_envelope_get(reading->swarm->store, reading->swarm->secret, kind, key, OBJECT_BYTES_MAX, &text, &body, err));
+    bool good = asked->code == APIARY_OK && ap_envelope_read(swarm->secret, kind, key, ap_bytes_view(&asked->body), &body, NULL) == APIARY_OK;
+    if (!good) AP_TRY(ap_envelope_get(swarm->store, swarm->secret, kind, key, OBJECT_BYTES_MAX, &again, &body, err));
     const char *end = body.size > 0 ? memchr(body.data, '\n', body.size < HEAD_BYTES_MAX ? body.size : HEAD_BYTES_MAX) : NULL;
     if (end == NULL) return corrupt(key, err);
     struct ap_str head = { body.data, (size_t)(end - body.data) }, bytes = { end + 1, body.size - head.size - 1 };
     AP_TRY(ap_json_parse(head, key, &doc, err));
     return read_entries(reading, index, ap_json_member(yyjson_doc_get_root(doc), "entries"), bytes, err);
+}
+
+/* How many objects from `first` on are asked for together: at least one. */
+static size_t read_together(const struct ap_board *board, size_t first)
+{
+    size_t count = 1;
+    uint64_t bytes = board->results[first].size_bytes;
+    for (; count < READ_TOGETHER_MAX && first + count < board->result_count; count++) {
+        bytes += board->results[first + count].size_bytes;
+        if (bytes > READ_TOGETHER_BYTES_MAX) break;
+    }
+    return count;
+}
+
+/* Who merges has to be quick: when it takes long, others begin to merge too. */
+static enum apiary_code read_some(struct reading *reading, size_t first, size_t count, struct apiary_error *err)
+{
+    AP_AUTO_FREE struct ap_get *gets = ap_calloc(count, sizeof *gets);
+    enum apiary_code code = APIARY_OK;
+    if (gets == NULL) return ap_fail_memory(err, "a query's results");
+    for (size_t i = 0; i < count; i++)
+        gets[i] = (struct ap_get) { .key = reading->board->results[first + i].key, .range = AP_RANGE_ALL, .size_max = OBJECT_BYTES_MAX };
+    ap_store_get_many(reading->swarm->store, gets, count);
+    for (size_t i = 0; i < count; i++) {
+        if (code == APIARY_OK) code = read_object(reading, first + i, &gets[i], err);
+        ap_get_done(&gets[i]);
+    }
+    return code;
 }
 
 enum apiary_code ap_results_read(const struct ap_swarm *swarm, const char *id, const struct ap_board *board,
@@ -212,7 +244,10 @@ enum apiary_code ap_results_read(const struct ap_swarm *swarm, const char *id, c
     if (reading.entries == NULL) return ap_fail_memory(err, "a query's results");
     for (size_t i = 0; i < board->task_count; i++) reading.entries[i].task = i;
     enum apiary_code code = APIARY_OK;
-    for (size_t i = 0; i < board->results.count && code == APIARY_OK; i++) code = read_object(&reading, i, err);
+    for (size_t first = 0, count = 0; first < board->result_count && code == APIARY_OK; first += count) {
+        count = read_together(board, first);
+        code = read_some(&reading, first, count, err);
+    }
     if (code != APIARY_OK) {
         ap_result_entries_free(reading.entries, board->task_count);
         return code;

@@ -116,11 +116,8 @@ def beside_others(swarm):
             asked = swarm.spread(f"OPTIMIZE {frame}")
             while not swarm.announced() and asked.poll() is None:
                 time.sleep(0.005)
-            for node in swarm.nodes.values():  # or there is nothing left to do before the other is done
-                node.send(signal.SIGSTOP)
-            lost, _, said = swarm.run("sql", text, "--set", "distributed=off")
-            for node in swarm.nodes.values():
-                node.send(signal.SIGCONT)
+            with swarm.paused():  # or there is nothing left to do before the other is done
+                lost, _, said = swarm.run("sql", text, "--set", "distributed=off")
             code, out, err = finish(asked)
             settled(swarm)
             assert code == 0, f"{text}: {code} {out} {err}"
@@ -162,15 +159,8 @@ def kill(swarm, seed, whom):
 def attach(swarm):
     """One who comes later learns what became of it."""
     in_pieces(swarm, "later")
-    asked = swarm.spread("OPTIMIZE later")
-    query = None
-    while query is None and asked.poll() is None:
-        query = next(iter(swarm.announced()), None)
-    asked.kill()
-    asked.communicate()
-    assert query is not None
-    code, out, err = swarm.run("attach", query)
-    assert code == 0 and f"Rearranged {ROWS} rows" in out + err, out + err
+    said = swarm.attach_later("OPTIMIZE later")
+    assert f"Rearranged {ROWS} rows" in said, said
     settled(swarm)
     whole(swarm, "later")
     assert cells(swarm, "later") == 0

@@ -1,5 +1,6 @@
 """Real nodes on one store, for tests: each a process with bees, scratch and cache of its own, whatever happens to it."""
 
+import contextlib
 import os
 import pathlib
 import shutil
@@ -91,6 +92,28 @@ class Swarm(Store):
         for node in self.nodes.values():
             node.send(signal.SIGCONT)
             node.leave()
+
+    @contextlib.contextmanager
+    def paused(self):
+        """No node does anything meanwhile."""
+        for node in self.nodes.values():
+            node.send(signal.SIGSTOP)
+        yield
+        for node in self.nodes.values():
+            node.send(signal.SIGCONT)
+
+    def attach_later(self, text):
+        """A statement that is shared out, whose asker is killed once it is announced: what one who comes later is told."""
+        asked = self.spread(text)
+        query = None
+        while query is None and asked.poll() is None:
+            query = next(iter(self.announced()), None)
+        asked.kill()
+        asked.communicate()
+        assert query is not None
+        code, out, err = self.run("attach", query)
+        assert code == 0, out + err
+        return out + err
 
 
 class Node:

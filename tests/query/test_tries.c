@@ -15,10 +15,17 @@ static const struct tries_case {
     const char *setting; /* task_tries */
     int widths[TRIES_MAX], times[TRIES_MAX]; /* of the tries; times: of query_timeout */
     const char *hint;
+    bool may_be_frugal, frugal; /* frugal: it is in the end */
 } cases[] = {
     { "memory widens once", { APIARY_MEMORY, APIARY_MEMORY }, 2, APIARY_ABANDONED, 1, .widths = { 1, 2 },
         .times = { 1, 1 }, .hint = "memory_limit" },
     { "memory with all bees is the end", { APIARY_MEMORY }, 1, APIARY_MEMORY, 2, .widths = { 2 }, .times = { 1 } },
+    { "frugally without a try of its own", { APIARY_MEMORY, APIARY_MEMORY }, 2, APIARY_MEMORY, 2, .setting = "1",
+        .widths = { 2, 2 }, .times = { 1, 1 }, .may_be_frugal = true, .frugal = true },
+    { "frugally only for want of memory", { APIARY_CHAMBER }, 1, APIARY_CHAMBER, 1, .setting = "1", .widths = { 1 },
+        .times = { 1 }, .may_be_frugal = true },
+    { "rows of the caller are not read frugally either", { APIARY_MEMORY }, 1, APIARY_MEMORY, 1, .inputs = 1,
+        .widths = { 1 }, .times = { 1 }, .may_be_frugal = true },
     { "a time-out gives longer", { APIARY_TIMEOUT, APIARY_TIMEOUT, APIARY_TIMEOUT }, 3, APIARY_ABANDONED, 2,
         .widths = { 2, 2, 2 }, .times = { 1, 2, 4 }, .hint = "query_timeout" },
     { "corrupt never", { APIARY_CORRUPT }, 1, APIARY_CORRUPT, 1, .widths = { 1 }, .times = { 1 } },
@@ -51,6 +58,7 @@ static enum apiary_code make_tries(const struct tries_case *row, struct ap_sourc
     int64_t timeout_us = ap_config_us(&source->session->config, AP_CONFIG_query_timeout);
     AP_AUTO(ap_tries) tries = { 0 };
     ap_tries_begin(&tries, source, row->width);
+    tries.may_be_frugal = row->may_be_frugal;
     for (int i = 0;; i++) {
         enum apiary_code code = row->codes[i];
         assert_true_in(row->label, i < row->tries);
@@ -88,7 +96,7 @@ static void tries(void **state)
         assert_ok(ap_cancel_init(&session.cancel, &err));
 
         enum apiary_code code = make_tries(row, &source, &err);
-        assert_true_in(row->label, code == row->end);
+        assert_true_in(row->label, code == row->end && source.frugal == row->frugal);
         bool whole = row->end == APIARY_ABANDONED;
         assert_int_equal(err.code, whole ? APIARY_ABANDONED : row->codes[row->tries - 1]);
         assert_int_equal(world.abandoned, whole ? 1 : 0);
