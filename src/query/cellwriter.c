@@ -18,6 +18,7 @@
 #include "ledger/protocol.h"
 
 enum { PARTITION_BYTES_MAX = 8192 }; /* of one value; the engine sees it percent-encoded, in a path */
+enum { LITTLE_BYTES = 128 << 20 };   /* of a bee: what has to be sorted may not fit */
 
 void ap_written_done(struct ap_written *written)
 {
@@ -212,7 +213,8 @@ static enum apiary_code copy_statement(const struct ap_writing *writing, struct 
         AP_ARG(select), output, codec_of(metadata),
         (unsigned long long)writing->cut.row_group_rows));
     if (partitioned) {
-        AP_TRY(ap_bytes_add_text(out, ", WRITE_PARTITION_COLUMNS false, PARTITION_BY (", err));
+        /* What lies aside is split by them again. */
+        AP_TRY(ap_bytes_printf(out, err, ", WRITE_PARTITION_COLUMNS %s, PARTITION_BY (", writing->aside ? "true" : "false"));
         for (size_t i = 0; i < metadata->partition_count; i++) {
             if (i > 0) AP_TRY(ap_bytes_add_text(out, ", ", err));
             AP_TRY(ap_sql_name(out, ap_column_physical(&metadata->schema, metadata->partition_by[i]), err));
@@ -437,6 +439,14 @@ static enum apiary_code bounded_select(const struct ap_target *target, struct ap
                : ap_bytes_add_str(out, select, err);
 }
 
+/* Rows of the caller can be read only once. So where there is little memory their first try is what the
+ * second one of others would be (decision 48). */
+static bool begins_frugally(const struct ap_source *source, bool sorts)
+{
+    return sorts && source->input_count > 0 &&
+           ap_pool_budget_of(source->session->world->pool, 1) < LITTLE_BYTES;
+}
+
 enum apiary_code ap_write_cells(struct ap_source *source, const struct ap_target *target,
     struct ap_str select, const struct apiary_query *query, bool sort, struct ap_written *out,
     struct apiary_error *err)
@@ -466,6 +476,7 @@ enum apiary_code ap_write_cells(struct ap_source *source, const struct ap_target
     ap_tries_begin(&tries, source, AP_WIDTH_ALL);
     tries.may_be_frugal = true;
     if (source->aside) tries.max = 1; /* whoever handed it out sees to other tries */
+    source->frugal = begins_frugally(source, sorts);
     do { /* files of a try that failed go with the cell set: nobody names them */
         code = ap_source_take(source, tries.width, &failure);
         if (code == APIARY_OK)

@@ -6,7 +6,7 @@
  *      of what the references need.
  *  (2) The user's text runs unchanged but for references that the engine would see differently
  *      (hive main, AT, ambiguous two-part names, files).
- *  (3) Text from the bucket (views) may not name files of the machine. */
+ *  (3) Text from the bucket (views) is one query and may not name files of the machine. */
 #include "query/resolve_private.h"
 #include "query/files.h"
 
@@ -20,6 +20,7 @@ struct ap_needs {
     struct ap_texts hives;
     struct ap_texts views; /* CREATE VIEW …, in order of dependency */
     struct ap_texts view_names;
+    struct ap_texts views_begun; /* and those that are being resolved */
     struct ap_texts view_bodies; /* of the same views: their queries as the engine runs them */
 };
 
@@ -47,6 +48,7 @@ static void needs_done(struct ap_needs *needs)
     ap_texts_done(&needs->hives);
     ap_texts_done(&needs->views);
     ap_texts_done(&needs->view_names);
+    ap_texts_done(&needs->views_begun);
     ap_texts_done(&needs->view_bodies);
 }
 
@@ -103,6 +105,7 @@ static enum apiary_code need_view(struct ap_analysis *user, const char *sql,
         return ap_fail(err, APIARY_LIMIT,
             "view \"%s\" is nested more than %d deep, or names itself", name->frame,
             VIEW_DEPTH_MAX);
+    AP_TRY(ap_texts_add(&needs->views_begun, ap_bytes_view(&key), err));
 
     __attribute__((cleanup(analysis_done))) struct ap_analysis analysis = {
         .source = user->source,
@@ -120,6 +123,7 @@ static enum apiary_code need_view(struct ap_analysis *user, const char *sql,
     }
     AP_AUTO(ap_bytes) body = { 0 };
     enum apiary_code code = analyse(&analysis, needs, &body, err);
+    if (code == APIARY_LIMIT) return code; /* it names the innermost; all that led there would be no clear line */
     if (code != APIARY_OK) return ap_context(err, code, "view %s", name->frame);
     if (!temporary) AP_TRY(need_schema(needs, name->hive, name->box, err));
     AP_TRY(ap_texts_printf(&needs->views, err, "CREATE %sVIEW %s AS %s", temporary ? "TEMP " : "",
@@ -134,6 +138,16 @@ const char *ap_needs_view(const struct ap_needs *needs, struct ap_str name)
         if (ap_str_equal_nocase(ap_str_from(needs->view_names.items[i]), name))
             return needs->view_bodies.items[i];
     return NULL;
+}
+
+/* All views of the hive but those that ask for them: no view is in the list that it sees. */
+static enum apiary_code need_view_of_hive(struct ap_analysis *analysis, const struct ap_entry *entry,
+    struct ap_needs *needs, struct apiary_error *err)
+{
+    AP_AUTO(ap_bytes) key = { 0 };
+    AP_TRY(ap_engine_name(&entry->name, &key, err));
+    if (ap_texts_find(&needs->views_begun, ap_bytes_view(&key)) != SIZE_MAX) return APIARY_OK;
+    return need_view(analysis, entry->view_sql, &entry->name, false, needs, err);
 }
 
 /* information_schema and its kin see every frame of the current hive, without its cells. */
@@ -155,7 +169,7 @@ static enum apiary_code need_whole_hive(
             struct ap_entry *entry = &entries.items[j];
             size_t scan = 0;
             if (entry->kind == AP_ENTRY_VIEW)
-                AP_TRY(need_view(analysis, entry->view_sql, &entry->name, false, needs, err));
+                AP_TRY(need_view_of_hive(analysis, entry, needs, err));
             else
                 AP_TRY(ap_resolve_scan(
                     analysis->source, entry, &(struct ap_at) { .kind = AP_AT_NEWEST }, &scan, err));
@@ -224,12 +238,26 @@ static enum apiary_code tell_words(const struct ap_analysis *analysis, struct ap
     return ap_cell_set_words(analysis->source->cells, &words, err);
 }
 
+/* Text of the bucket is anybody's: what stood behind a ';' would run as a statement of its own. */
+static enum apiary_code check_one_query(struct ap_str text, struct apiary_error *err)
+{
+    AP_AUTO(ap_statement) statement = { 0 };
+    size_t position = 0, start = 0, end = 0;
+    bool complete = false;
+    if (ap_next_statement(text, &position, &start, &end, &complete) &&
+        ap_statement_parse((struct ap_str) { text.data + start, end - start }, &statement, NULL) == APIARY_OK &&
+        statement.kind == AP_STATEMENT_QUERY && !ap_next_statement(text, &position, &start, &end, &complete))
+        return APIARY_OK;
+    return ap_fail(err, APIARY_DENIED, "a view of the catalogue is one query and nothing else");
+}
+
 /* Resolves all that one text names; *sql gets the text as the engine is to run it. */
 static enum apiary_code analyse(struct ap_analysis *analysis, struct ap_needs *needs,
     struct ap_bytes *sql, struct apiary_error *err)
 {
     struct ap_source *source = analysis->source;
     AP_TRY(ap_sql_plain_spaces(analysis->text, &analysis->plain, &analysis->text, err));
+    if (analysis->from_catalogue) AP_TRY(check_one_query(analysis->text, err));
     AP_TRY(ap_lex(analysis->text, &analysis->tokens, err));
     ap_opaque_note(&source->opaque, &analysis->tokens);
     AP_TRY(tell_words(analysis, err));

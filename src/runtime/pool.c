@@ -393,6 +393,11 @@ enum apiary_code ap_chamber_take(struct ap_pool *pool, int width, const struct a
     }
 }
 
+void ap_chamber_retire(struct ap_chamber *chamber)
+{
+    chamber->doubtful = true; /* whoever holds it is the only one who looks at that */
+}
+
 void ap_chamber_give(struct ap_chamber *chamber)
 {
     if (!chamber) return;

@@ -88,6 +88,8 @@ AP_CHECKED enum apiary_code ap_chamber_take(struct ap_pool *pool, int width,
     const struct ap_cancel *cancel, struct ap_chamber **out, struct apiary_error *err);
 /* Back into the pool; a chamber in doubt (job unfinished, error that asks for it) is killed. */
 void ap_chamber_give(struct ap_chamber *chamber);
+/* It serves no other job: what it has grown by goes with its process as soon as it is given back. */
+void ap_chamber_retire(struct ap_chamber *chamber);
 int ap_chamber_width(const struct ap_chamber *chamber);
 uint64_t ap_chamber_budget(const struct ap_chamber *chamber);
 uint64_t ap_chamber_peak(const struct ap_chamber *chamber); /* resident, of its last job */

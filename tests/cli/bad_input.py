@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What bad input gets: one clear line, the right exit code, and nothing changed."""
 
+import json
 import os
 import subprocess
 
@@ -77,6 +78,62 @@ def escapes():
             assert got == 1 and "local_files" in err, f"{sql}: {out} {err}"
         store.sql("CREATE VIEW fine AS SELECT id FROM t")
         refuse(store, ("sql", f"CREATE VIEW bad AS SELECT * FROM read_text('{store.folder}/secret.txt')"), "file")
+
+
+def forged_views():
+    """Text of the bucket is anybody's: who can write there must not read the machine's files through a view."""
+    with Store() as store:
+        ready(store)
+        secret, out = store.file("secret.csv", "word\nthe secret\n"), store.folder / "out.csv"
+        store.sql("CREATE VIEW v AS SELECT id FROM t")
+        state = max((p for p in (store.root / "_registry").glob("*/*.json") if '"view"' in p.read_text()), key=lambda p: p.name)
+        whole = json.loads(state.read_text())
+
+        def forge(sql):
+            for entry in whole["entries"]:
+                if entry["kind"] == "view":
+                    entry["sql"] = sql
+            state.write_text(json.dumps(whole))
+
+        files, query, fence = "view v: a view of the catalogue may not read files", "view v: a view of the catalogue is one query", "Cannot access file"
+        for sql, part in [
+            (f"SELECT * FROM read_csv('{secret}')", files),
+            (f"SELECT * FROM '{secret}'", files),
+            (f"FROM \"{secret}\"", files),
+            (f"TABLE '{secret}'", files),
+            (f"SELECT * FROM read_text('{secret}')", files),
+            (f"SELECT * FROM read_text(['{secret}'])", files),
+            (f"SELECT * FROM read_blob('{secret}')", files),
+            (f"SELECT * FROM glob('{store.folder}/*')", files),
+            (f"SELECT * FROM sniff_csv('{secret}')", files),
+            (f"SELECT * FROM read_csv('{secret}'[:4] || '{secret}'[5:])", files),
+            (f"SELECT (SELECT max(word) FROM read_csv('{secret}')) AS id", files),
+            (f"WITH w AS (FROM '{secret}') SELECT t.id FROM main.main.t, w", files),
+            (f"SELECT id FROM main.main.t WHERE EXISTS (FROM read_text('{secret}'))", files),
+            (f"SELECT id FROM main.main.t, LATERAL (FROM read_text('{secret}'))", files),
+            (f"PIVOT '{secret}' ON word", files),
+            (f"PIVOT (FROM read_csv('{secret}')) ON word IN ('x') USING count(*)", files),
+            ("SELECT * FROM 's3://bucket/x.parquet'", files),
+            ("SELECT * FROM '/files/0/secret.csv'", files),  # names of the chamber are none of the view's either
+            (f"COPY (SELECT 1) TO '{out}'", query),
+            (f"SELECT 1 AS id; COPY (SELECT 1) TO '{out}'", query),
+            (f"PIVOT main.main.t ON id IN (1) USING count(*); COPY (SELECT 1) TO '{out}'", query),
+            ("SELECT 1 AS id; SELECT 2 AS id", query),
+            ("DELETE FROM main.main.t", query),
+            ("DROP FRAME main.main.t", query),
+            (f"ATTACH '{out}' AS a", query),
+            (f"FROM query('FROM read_csv(''{secret}'')')", fence),  # a text in the text: the chamber has no such file
+            (f"FROM json_execute_serialized_sql(json_serialize_sql('FROM read_text(''{secret}'')'))", fence),
+        ]:
+            forge(sql)
+            refuse(store, ("sql", "SELECT * FROM v"), "DENIED", part)
+            refuse(store, ("sql", f"SELECT count(*) FROM v, read_csv('{secret}')"), "DENIED", part)  # beside the user's own
+            assert not out.exists(), sql
+        forge("SELECT * FROM main.main.v")
+        refuse(store, ("sql", "SELECT * FROM v"), "LIMIT", "names itself")
+        assert store.sql("SELECT id FROM t")[1:] == ["1"]
+        forge("SELECT upper(name) AS n FROM main.main.t")  # names of the catalogue and functions
+        assert store.sql("SELECT n FROM v")[1:] == ["A"]
 
 
 def imports():
@@ -187,4 +244,4 @@ def read_only_directory():
 
 
 if __name__ == "__main__":
-    main([statements, escapes, imports, wrong_usage, stores, damaged, full_disk, read_only_directory])
+    main([statements, escapes, forged_views, imports, wrong_usage, stores, damaged, full_disk, read_only_directory])

@@ -236,6 +236,11 @@ static void test_views(void **state)
         { "CREATE VIEW bad AS SELECT $1 AS x", APIARY_SQL, "a view cannot have parameters ($1)" },
         { "CREATE VIEW bad AS SELECT * FROM '/etc/hostname.csv'", APIARY_NOT_FOUND, NULL },
         { "SHOW VIEWS IN main.b", APIARY_OK, "" },
+        { "CREATE VIEW books AS SELECT table_name AS n FROM information_schema.tables; "
+          "CREATE VIEW shelf AS SELECT table_name AS n FROM information_schema.tables",
+            APIARY_OK, NULL }, /* each is one of the tables that the other lists */
+        { "SELECT n FROM shelf WHERE n < 'u' ORDER BY n", APIARY_OK, "books;shelf;t" },
+        { "SELECT count(*) FROM information_schema.tables", APIARY_OK, "5" },
         { "CREATE TEMP VIEW tv AS SELECT a + 10 AS c FROM t", APIARY_OK,
             "Created temporary view tv." },
         { "SELECT * FROM tv ORDER BY c", APIARY_OK, "11;12" },
