@@ -20,7 +20,8 @@ struct ap_needs {
     struct ap_texts hives;
     struct ap_texts views; /* CREATE VIEW …, in order of dependency */
     struct ap_texts view_names;
-    struct ap_texts views_begun; /* and those that are being resolved */
+    size_t views_read; /* of these: the ones that a reference led to, the first */
+    struct ap_texts listed; /* hives whose frames and views are to be there without being read */
     struct ap_texts view_bodies; /* of the same views: their queries as the engine runs them */
 };
 
@@ -48,7 +49,7 @@ static void needs_done(struct ap_needs *needs)
     ap_texts_done(&needs->hives);
     ap_texts_done(&needs->views);
     ap_texts_done(&needs->view_names);
-    ap_texts_done(&needs->views_begun);
+    ap_texts_done(&needs->listed);
     ap_texts_done(&needs->view_bodies);
 }
 
@@ -105,7 +106,6 @@ static enum apiary_code need_view(struct ap_analysis *user, const char *sql,
         return ap_fail(err, APIARY_LIMIT,
             "view \"%s\" is nested more than %d deep, or names itself", name->frame,
             VIEW_DEPTH_MAX);
-    AP_TRY(ap_texts_add(&needs->views_begun, ap_bytes_view(&key), err));
 
     __attribute__((cleanup(analysis_done))) struct ap_analysis analysis = {
         .source = user->source,
@@ -123,7 +123,7 @@ static enum apiary_code need_view(struct ap_analysis *user, const char *sql,
     }
     AP_AUTO(ap_bytes) body = { 0 };
     enum apiary_code code = analyse(&analysis, needs, &body, err);
-    if (code == APIARY_LIMIT) return code; /* it names the innermost; all that led there would be no clear line */
+    if (code == APIARY_LIMIT && user->depth > 0) return code; /* all that led there would be no clear line */
     if (code != APIARY_OK) return ap_context(err, code, "view %s", name->frame);
     if (!temporary) AP_TRY(need_schema(needs, name->hive, name->box, err));
     AP_TRY(ap_texts_printf(&needs->views, err, "CREATE %sVIEW %s AS %s", temporary ? "TEMP " : "",
@@ -140,22 +140,26 @@ const char *ap_needs_view(const struct ap_needs *needs, struct ap_str name)
     return NULL;
 }
 
-/* All views of the hive but those that ask for them: no view is in the list that it sees. */
-static enum apiary_code need_view_of_hive(struct ap_analysis *analysis, const struct ap_entry *entry,
-    struct ap_needs *needs, struct apiary_error *err)
+bool ap_needs_read_view(const struct ap_needs *needs, struct ap_str name)
 {
-    AP_AUTO(ap_bytes) key = { 0 };
-    AP_TRY(ap_engine_name(&entry->name, &key, err));
-    if (ap_texts_find(&needs->views_begun, ap_bytes_view(&key)) != SIZE_MAX) return APIARY_OK;
-    return need_view(analysis, entry->view_sql, &entry->name, false, needs, err);
+    for (size_t i = 0; i < needs->views_read; i++)
+        if (ap_str_equal_nocase(ap_str_from(needs->view_names.items[i]), name)) return true;
+    return false;
 }
 
-/* information_schema and its kin see every frame of the current hive, without its cells. */
-static enum apiary_code need_whole_hive(
-    struct ap_analysis *analysis, struct ap_needs *needs, struct apiary_error *err)
+/* information_schema and its kin see every frame and view of the current hive, without their rows. */
+static enum apiary_code need_listing(
+    const struct ap_analysis *analysis, struct ap_needs *needs, struct apiary_error *err)
+{
+    struct ap_str hive = ap_str_from(analysis->home->hive);
+    if (ap_texts_find(&needs->listed, hive) != SIZE_MAX) return APIARY_OK;
+    return ap_texts_add(&needs->listed, hive, err);
+}
+
+static enum apiary_code list_hive(struct ap_analysis *analysis, const char *hive,
+    struct ap_needs *needs, struct apiary_error *err)
 {
     struct ap_catalog *catalog = analysis->source->session->world->catalog;
-    const char *hive = analysis->home->hive;
     int64_t since_us = analysis->source->session->begun_us;
     AP_TRY(ap_catalog_refresh_since(catalog, hive, since_us, err));
     if (!ap_catalog_has_hive(catalog, hive)) return APIARY_OK;
@@ -169,11 +173,25 @@ static enum apiary_code need_whole_hive(
             struct ap_entry *entry = &entries.items[j];
             size_t scan = 0;
             if (entry->kind == AP_ENTRY_VIEW)
-                AP_TRY(need_view_of_hive(analysis, entry, needs, err));
+                AP_TRY(need_view(analysis, entry->view_sql, &entry->name, false, needs, err));
             else
                 AP_TRY(ap_resolve_scan(
                     analysis->source, entry, &(struct ap_at) { .kind = AP_AT_NEWEST }, &scan, err));
         }
+    }
+    return APIARY_OK;
+}
+
+/* After all references, so that no view waits for another one that is only to be listed; a view that is listed
+ * may ask for the list of its own hive. */
+static enum apiary_code list_hives(
+    struct ap_analysis *analysis, struct ap_needs *needs, struct apiary_error *err)
+{
+    needs->views_read = needs->view_names.count;
+    for (size_t i = 0; i < needs->listed.count; i++) {
+        AP_AUTO_FREE char *hive = ap_strdup(needs->listed.items[i]); /* the list may move */
+        if (hive == NULL) return ap_fail_memory(err, "the list of frames");
+        AP_TRY(list_hive(analysis, hive, needs, err));
     }
     return APIARY_OK;
 }
@@ -186,7 +204,7 @@ static enum apiary_code use_target(
     AP_AUTO(ap_bytes) engine_name = { 0 };
     switch (target->kind) {
         case AP_REFERENCE_INPUT: return APIARY_OK;
-        case AP_REFERENCE_ENGINE: return need_whole_hive(analysis, needs, err);
+        case AP_REFERENCE_ENGINE: return need_listing(analysis, needs, err);
         case AP_REFERENCE_TEMP_VIEW: {
             struct ap_name3 name = { 0 };
             snprintf(name.frame, sizeof name.frame, AP_FMT, AP_ARG(ref->parts[2]));
@@ -437,6 +455,7 @@ static enum apiary_code resolve_text(struct ap_source *source, struct ap_str tex
         .source = source, .text = text, .query = query, .home = &home
     };
     AP_TRY(analyse(&analysis, source->needs, &source->sql, err));
+    AP_TRY(list_hives(&analysis, source->needs, err));
     AP_TRY(ap_splice_apply(&analysis.qualified, text, &source->qualified, err));
     source->tree = analysis.tree; /* the names point into it */
     source->names = analysis.names;

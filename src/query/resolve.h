@@ -14,6 +14,8 @@ void ap_needs_free(struct ap_needs *needs); /* NULL does nothing */
 /* The query of a view that the statement uses, by the engine's quoted name of it ("memory"."b"."v", or
  * "v" for one of the session); NULL: it uses none of that name. */
 const char *ap_needs_view(const struct ap_needs *needs, struct ap_str name);
+/* Did a reference lead to the view of that name? Others are there to be listed. */
+bool ap_needs_read_view(const struct ap_needs *needs, struct ap_str name);
 /* ATTACH and CREATE SCHEMA for all that the statement names. */
 AP_CHECKED enum apiary_code ap_source_schemas(
     struct ap_source *source, struct ap_texts *out, struct apiary_error *err);

@@ -64,22 +64,12 @@ static enum apiary_code check_shareable(
     return APIARY_OK;
 }
 
-/* A replaced view must not come to stand on itself: the views that the query uses are in the setup.
- */
+/* A replaced view must not come to stand on itself. */
 static enum apiary_code check_cycle(const struct ap_source *source, struct ap_str engine_name,
-    bool temporary, const char *view, struct apiary_error *err)
+    const char *view, struct apiary_error *err)
 {
-    AP_AUTO(ap_bytes) begin = { 0 };
-    AP_TRY(ap_bytes_printf(&begin, err, "CREATE %sVIEW " AP_FMT " AS ", temporary ? "TEMP " : "",
-        AP_ARG(engine_name)));
-    for (size_t i = 0; i < source->setup.count; i++) {
-        struct ap_str line = ap_str_from(source->setup.items[i]);
-        if (line.size < begin.size) continue;
-        if (!ap_str_equal_nocase((struct ap_str) { line.data, begin.size }, ap_bytes_view(&begin)))
-            continue;
-        return ap_fail(err, APIARY_SQL, "view %s would read itself", view);
-    }
-    return APIARY_OK;
+    if (!ap_needs_read_view(source->needs, engine_name)) return APIARY_OK;
+    return ap_fail(err, APIARY_SQL, "view %s would read itself", view);
 }
 
 /* The query with the columns' names of CREATE VIEW v(a, b). */
@@ -145,7 +135,7 @@ static enum apiary_code create_shared(struct ap_request *request, struct ap_sour
     AP_AUTO(ap_bytes) sql = { 0 };
     AP_TRY(check_shareable(source, name->frame, err));
     AP_TRY(ap_engine_name(name, &engine_name, err));
-    AP_TRY(check_cycle(source, ap_bytes_view(&engine_name), false, name->frame, err));
+    AP_TRY(check_cycle(source, ap_bytes_view(&engine_name), name->frame, err));
     AP_TRY(bind(source, request->statement, &columns, err));
     ap_source_rest(source);
     AP_TRY(with_columns(request->statement, ap_bytes_view(&source->qualified), &sql, err));
@@ -164,7 +154,7 @@ static enum apiary_code create_temporary(struct ap_request *request, struct ap_s
             "view %s would read the table %s, which is there for this call only", name,
             source->input_names[0]);
     AP_TRY(ap_sql_name(&quoted, ap_str_from(name), err));
-    AP_TRY(check_cycle(source, ap_bytes_view(&quoted), true, name, err));
+    AP_TRY(check_cycle(source, ap_bytes_view(&quoted), name, err));
     AP_TRY(bind(source, request->statement, &columns, err));
     AP_TRY(with_columns(request->statement, ap_bytes_view(&source->qualified), &sql, err));
     AP_TRY(ap_session_replay(

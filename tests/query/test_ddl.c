@@ -241,6 +241,13 @@ static void test_views(void **state)
             APIARY_OK, NULL }, /* each is one of the tables that the other lists */
         { "SELECT n FROM shelf WHERE n < 'u' ORDER BY n", APIARY_OK, "books;shelf;t" },
         { "SELECT count(*) FROM information_schema.tables", APIARY_OK, "5" },
+        { "CREATE VIEW above AS SELECT * FROM shelf; CREATE VIEW zenith AS SELECT * FROM books",
+            APIARY_OK, NULL }, /* and views over such, before and behind them in the alphabet */
+        { "SELECT n FROM above WHERE n < 'u' ORDER BY n", APIARY_OK, "above;books;shelf;t" },
+        { "SELECT count(*) FROM zenith", APIARY_OK, "7" },
+        { "SELECT count(*) FROM shelf", APIARY_OK, "7" },
+        { "CREATE OR REPLACE VIEW shelf AS SELECT table_name AS n FROM information_schema.tables", APIARY_OK, NULL },
+        { "CREATE OR REPLACE VIEW shelf AS SELECT * FROM above", APIARY_SQL, "view shelf would read itself" },
         { "CREATE TEMP VIEW tv AS SELECT a + 10 AS c FROM t", APIARY_OK,
             "Created temporary view tv." },
         { "SELECT * FROM tv ORDER BY c", APIARY_OK, "11;12" },
@@ -256,6 +263,20 @@ static void test_views(void **state)
     run_steps(*state, steps, AP_COUNT(steps));
 }
 
+/* More of them than views may be nested deep. */
+static void test_views_of_the_list(void **state)
+{
+    enum { COUNT = 40 };
+    char sql[128];
+    for (int i = 0; i < COUNT; i++) {
+        struct step step = { sql, APIARY_OK, NULL };
+        snprintf(sql, sizeof sql, "CREATE VIEW v%d AS SELECT count(*) AS n FROM information_schema.tables", i);
+        run_steps(*state, &step, 1);
+    }
+    static const struct step last = { "SELECT n FROM v7", APIARY_OK, "40" };
+    run_steps(*state, &last, 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -263,6 +284,7 @@ int main(void)
         TEST(test_spaces),
         TEST(test_frames),
         TEST(test_views),
+        TEST(test_views_of_the_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
