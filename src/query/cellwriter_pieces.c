@@ -29,6 +29,7 @@ struct splitting {
     struct ap_writing *writing;
     const struct ap_texts *cluster_by;
     int64_t rows_max, bytes_max; /* of a piece */
+    int width;                   /* that fresh chambers are asked for */
     struct ap_map seen;          /* a partition's values → index in partitions */
     struct partition *partitions;
     struct part *parts;
@@ -74,10 +75,9 @@ static enum apiary_code write_pieces(const struct splitting *splitting, struct a
 static enum apiary_code fresh_chamber(const struct splitting *splitting, struct apiary_error *err)
 {
     struct ap_source *source = splitting->writing->source;
-    int width = ap_chamber_width(source->chamber);
     ap_chamber_retire(source->chamber);
     ap_source_rest(source);
-    return ap_source_take(source, width, err);
+    return ap_source_take(source, splitting->width, err);
 }
 
 /* ---- from pieces to parts ---- */
@@ -322,7 +322,10 @@ enum apiary_code ap_writing_in_pieces(struct ap_writing *writing, struct ap_str 
     AP_AUTO(splitting) splitting = { .writing = writing,
         .cluster_by = cluster_by,
         .rows_max = PIECE_ROW_GROUPS * (int64_t)cut.row_group_rows,
-        .bytes_max = (int64_t)cut.target_bytes };
+        .bytes_max = (int64_t)cut.target_bytes,
+        .width = ap_chamber_width(writing->source->chamber) };
+    /* Who asks for one bee may become the guest, whose place may be smaller than what pieces are cut for. */
+    if (splitting.width == 1) splitting.width = AP_WIDTH_ALL;
     AP_AUTO_JSON *pieces = NULL;
     writing->source->kept = false; /* it reads files now */
     writing->aside = true;
