@@ -267,15 +267,19 @@ static enum apiary_code cut_again(struct ap_writing *whole, const struct ap_new_
     AP_AUTO(ap_bytes) select = { 0 };
     AP_AUTO_JSON *answer = NULL;
     size_t output = 0;
+    bool staged = writing->source->staged;
     if (known != NULL)
         parent = *known;
     else
         AP_TRY(ap_read_partition(metadata, row, writing->written, &parent, &folders, err));
     writing->cut = ap_leafcut_rows(writing->cut, (uint64_t)rows, (uint64_t)size);
     writing->source->kept = false; /* it reads a file now */
+    writing->source->staged = true;
     writing->parent = &parent;
     AP_TRY(ap_writing_select(&name, 1, &select, err));
-    AP_TRY(ap_writing_copy(writing, ap_bytes_view(&select), NULL, false, &output, &answer, err));
+    enum apiary_code code = ap_writing_copy(writing, ap_bytes_view(&select), NULL, false, &output, &answer, err);
+    writing->source->staged = staged;
+    AP_TRY(code);
     yyjson_val *piece = NULL;
     size_t index = 0, count = 0;
     yyjson_arr_foreach(ap_json_member(yyjson_doc_get_root(answer), "files"), index, count, piece)

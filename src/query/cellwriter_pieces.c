@@ -330,6 +330,7 @@ enum apiary_code ap_writing_in_pieces(struct ap_writing *writing, struct ap_str 
     writing->source->kept = false; /* it reads files now */
     writing->aside = true;
     AP_TRY(write_pieces(&splitting, select, cut.row_group_rows, query, &pieces, err));
+    writing->source->staged = true;
     AP_TRY(split_pieces(&splitting, ap_json_member(yyjson_doc_get_root(pieces), "files"), err));
     return join(&splitting, err);
 }
