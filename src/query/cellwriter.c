@@ -18,7 +18,7 @@
 #include "ledger/protocol.h"
 
 enum { PARTITION_BYTES_MAX = 8192 }; /* of one value; the engine sees it percent-encoded, in a path */
-enum { LITTLE_BYTES = 128 << 20 };   /* of a bee: what has to be sorted may not fit */
+enum { LITTLE_BYTES = 128 << 20 };   /* of a chamber: what has to be sorted may not fit */
 
 void ap_written_done(struct ap_written *written)
 {
@@ -441,12 +441,11 @@ static enum apiary_code bounded_select(const struct ap_target *target, struct ap
                : ap_bytes_add_str(out, select, err);
 }
 
-/* Rows of the caller can be read only once. So where there is little memory their first try is what the
- * second one of others would be (decision 48). */
+/* Rows of the caller can be read only once. So where their chamber has little memory the first try is what
+ * the second one of others would be (decision 48). */
 static bool begins_frugally(const struct ap_source *source, bool sorts)
 {
-    return sorts && source->input_count > 0 &&
-           ap_pool_budget_of(source->session->world->pool, 1) < LITTLE_BYTES;
+    return sorts && source->input_count > 0 && ap_chamber_budget(source->chamber) < LITTLE_BYTES;
 }
 
 enum apiary_code ap_write_cells(struct ap_source *source, const struct ap_target *target,
@@ -476,11 +475,13 @@ enum apiary_code ap_write_cells(struct ap_source *source, const struct ap_target
     struct apiary_error failure = { 0 };
     enum apiary_code code;
     ap_tries_begin(&tries, source, AP_WIDTH_ALL);
-    tries.may_be_frugal = true;
+    tries.frame = target->name;
+    tries.in_pieces = sorts;
     if (source->aside) tries.max = 1; /* whoever handed it out sees to other tries */
-    source->frugal = begins_frugally(source, sorts);
     do { /* files of a try that failed go with the cell set: nobody names them */
         code = ap_source_take(source, tries.width, &failure);
+        if (code == APIARY_OK && !source->frugal && begins_frugally(source, sorts))
+            ap_tries_frugally(&tries, "rows of the caller and little memory");
         if (code == APIARY_OK)
             code = source->frugal && sorts
                        ? ap_writing_in_pieces(&writing, unsorted, &cluster_by, query, &failure)
