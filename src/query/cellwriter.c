@@ -18,7 +18,7 @@
 #include "ledger/protocol.h"
 
 enum { PARTITION_BYTES_MAX = 8192 }; /* of one value; the engine sees it percent-encoded, in a path */
-enum { LITTLE_BYTES = 128 << 20 };   /* of a bee: what has to be sorted may not fit */
+enum { LITTLE_BYTES = 128 << 20 };   /* of a chamber: what has to be sorted may not fit */
 
 void ap_written_done(struct ap_written *written)
 {
@@ -162,7 +162,7 @@ static enum apiary_code keep_cell(struct ap_writing *writing, size_t output, yyj
     int64_t rows = 0;
     const char *name = yyjson_get_str(ap_json_member(row, "filename"));
     size_t index = name != NULL ? output_index(writing->source->cells, output, name) : SIZE_MAX;
-    if (index == SIZE_MAX || !ap_json_i64(row, "count", &rows) || rows < 0)
+    if (index == SIZE_MAX || !ap_json_i64(row, "count", &rows) || rows < 0 || rows > INT64_MAX - written->rows)
         return ap_fail(err, APIARY_CORRUPT, "a chamber told of a cell that it did not write");
     if (parent != NULL) { /* a piece of a larger file: the same partition */
         cell.partition_values = parent->partition_values;
@@ -258,7 +258,7 @@ enum apiary_code ap_writing_copy(const struct ap_writing *writing, struct ap_str
 /* A file that came out too large is written again in pieces: a partition, since PARTITION_BY knows no
  * size, or rows so wide that a row group of the usual number of them is too large. */
 static enum apiary_code cut_again(struct ap_writing *whole, const struct ap_new_cell *known,
-    yyjson_val *row, const char *name, int64_t rows, int64_t size, struct apiary_error *err)
+    yyjson_val *row, const struct ap_figures *file, struct apiary_error *err)
 {
     struct ap_writing narrower = *whole, *writing = &narrower;
     const struct ap_metadata *metadata = &writing->target->metadata;
@@ -267,17 +267,22 @@ static enum apiary_code cut_again(struct ap_writing *whole, const struct ap_new_
     AP_AUTO(ap_bytes) select = { 0 };
     AP_AUTO_JSON *answer = NULL;
     size_t output = 0;
+    bool staged = writing->source->staged;
     if (known != NULL)
         parent = *known;
     else
         AP_TRY(ap_read_partition(metadata, row, writing->written, &parent, &folders, err));
-    writing->cut = ap_leafcut_rows(writing->cut, (uint64_t)rows, (uint64_t)size);
+    writing->cut = ap_leafcut_rows(writing->cut, (uint64_t)file->rows, (uint64_t)file->bytes);
     writing->source->kept = false; /* it reads a file now */
+    writing->source->staged = true;
     writing->parent = &parent;
-    AP_TRY(ap_writing_select(&name, 1, &select, err));
-    AP_TRY(ap_writing_copy(writing, ap_bytes_view(&select), NULL, false, &output, &answer, err));
+    AP_TRY(ap_writing_select(&file->name, 1, &select, err));
+    enum apiary_code code = ap_writing_copy(writing, ap_bytes_view(&select), NULL, false, &output, &answer, err);
+    writing->source->staged = staged;
+    AP_TRY(code);
     yyjson_val *piece = NULL;
     size_t index = 0, count = 0;
+    int64_t rows = 0;
     yyjson_arr_foreach(ap_json_member(yyjson_doc_get_root(answer), "files"), index, count, piece)
         if (!ap_json_i64(piece, "count", &rows) || rows > 0) /* the last piece may be empty */
             AP_TRY(keep_cell(writing, output, piece, &parent, err));
@@ -314,14 +319,11 @@ enum apiary_code ap_writing_keep(struct ap_writing *writing, size_t output, yyjs
     size_t index = 0, count = 0;
     yyjson_arr_foreach(files, index, count, row)
     {
-        int64_t rows = 0, size = 0;
-        const char *name = yyjson_get_str(ap_json_member(row, "filename"));
-        if (name == NULL || !ap_json_i64(row, "count", &rows) ||
-            !ap_json_i64(row, "file_size_bytes", &size))
-            return ap_fail(err, APIARY_CORRUPT, "a chamber's list of cells is incomplete");
-        if (rows == 0) continue; /* no rows: no cell */
-        bool large = size > 0 && (uint64_t)size > writing->cut.ceiling_bytes;
-        AP_TRY(large ? cut_again(writing, parent, row, name, rows, size, err)
+        struct ap_figures file = { 0 };
+        AP_TRY(ap_read_figures(row, &file, err));
+        if (file.rows == 0) continue; /* no rows: no cell */
+        bool large = (uint64_t)file.bytes > writing->cut.ceiling_bytes;
+        AP_TRY(large ? cut_again(writing, parent, row, &file, err)
                      : keep_cell(writing, output, row, parent, err));
     }
     return APIARY_OK;
@@ -439,12 +441,11 @@ static enum apiary_code bounded_select(const struct ap_target *target, struct ap
                : ap_bytes_add_str(out, select, err);
 }
 
-/* Rows of the caller can be read only once. So where there is little memory their first try is what the
- * second one of others would be (decision 48). */
+/* Rows of the caller can be read only once. So where their chamber has little memory the first try is what
+ * the second one of others would be (decision 48). */
 static bool begins_frugally(const struct ap_source *source, bool sorts)
 {
-    return sorts && source->input_count > 0 &&
-           ap_pool_budget_of(source->session->world->pool, 1) < LITTLE_BYTES;
+    return sorts && source->input_count > 0 && ap_chamber_budget(source->chamber) < LITTLE_BYTES;
 }
 
 enum apiary_code ap_write_cells(struct ap_source *source, const struct ap_target *target,
@@ -474,11 +475,13 @@ enum apiary_code ap_write_cells(struct ap_source *source, const struct ap_target
     struct apiary_error failure = { 0 };
     enum apiary_code code;
     ap_tries_begin(&tries, source, AP_WIDTH_ALL);
-    tries.may_be_frugal = true;
+    tries.frame = target->name;
+    tries.in_pieces = sorts;
     if (source->aside) tries.max = 1; /* whoever handed it out sees to other tries */
-    source->frugal = begins_frugally(source, sorts);
     do { /* files of a try that failed go with the cell set: nobody names them */
         code = ap_source_take(source, tries.width, &failure);
+        if (code == APIARY_OK && !source->frugal && begins_frugally(source, sorts))
+            ap_tries_frugally(&tries, "rows of the caller and little memory");
         if (code == APIARY_OK)
             code = source->frugal && sorts
                        ? ap_writing_in_pieces(&writing, unsorted, &cluster_by, query, &failure)

@@ -14,6 +14,30 @@ bool ap_writing_text(struct ap_arena *arena, struct ap_str text, struct ap_str *
     return ok;
 }
 
+/* ---- rows and bytes ---- */
+
+enum apiary_code ap_read_figures(yyjson_val *row, struct ap_figures *out, struct apiary_error *err)
+{
+    struct ap_figures figures = { .name = yyjson_get_str(ap_json_member(row, "filename")) };
+    if (figures.name == NULL || !ap_json_i64(row, "count", &figures.rows) ||
+        !ap_json_i64(row, "file_size_bytes", &figures.bytes))
+        return ap_fail(err, APIARY_CORRUPT, "a chamber's list of cells is incomplete");
+    if (figures.rows < 0 || figures.bytes < 0 || (figures.rows > 0 && figures.bytes == 0))
+        return ap_fail(err, APIARY_CORRUPT, "a chamber tells of a file with %lld rows in %lld bytes",
+            (long long)figures.rows, (long long)figures.bytes);
+    *out = figures;
+    return APIARY_OK;
+}
+
+enum apiary_code ap_add_figures(struct ap_figures *sum, const struct ap_figures *file, struct apiary_error *err)
+{
+    if (file->rows > INT64_MAX - sum->rows || file->bytes > INT64_MAX - sum->bytes)
+        return ap_fail(err, APIARY_CORRUPT, "a chamber tells of more rows or bytes than there can be");
+    sum->rows += file->rows;
+    sum->bytes += file->bytes;
+    return APIARY_OK;
+}
+
 /* ---- partition values ---- */
 
 enum apiary_code ap_partition_text(

@@ -29,6 +29,8 @@ struct splitting {
     struct ap_writing *writing;
     const struct ap_texts *cluster_by;
     int64_t rows_max, bytes_max; /* of a piece */
+    int width;                   /* that fresh chambers are asked for */
+    struct ap_figures all;       /* of all parts: no sum of some is larger */
     struct ap_map seen;          /* a partition's values → index in partitions */
     struct partition *partitions;
     struct part *parts;
@@ -74,10 +76,9 @@ static enum apiary_code write_pieces(const struct splitting *splitting, struct a
 static enum apiary_code fresh_chamber(const struct splitting *splitting, struct apiary_error *err)
 {
     struct ap_source *source = splitting->writing->source;
-    int width = ap_chamber_width(source->chamber);
     ap_chamber_retire(source->chamber);
     ap_source_rest(source);
-    return ap_source_take(source, width, err);
+    return ap_source_take(source, splitting->width, err);
 }
 
 /* ---- from pieces to parts ---- */
@@ -91,13 +92,11 @@ static enum apiary_code add_part(
     AP_AUTO(ap_bytes) folders = { 0 };
     AP_AUTO(ap_bytes) key = { 0 };
     struct ap_new_cell parent = { 0 };
-    int64_t rows = 0, size = 0;
+    struct ap_figures file = { 0 };
     uint64_t at = 0;
-    const char *name = yyjson_get_str(ap_json_member(row, "filename"));
-    if (name == NULL || !ap_json_i64(row, "count", &rows) ||
-        !ap_json_i64(row, "file_size_bytes", &size) || rows < 0 || size < 0)
-        return ap_fail(err, APIARY_CORRUPT, "a chamber's list of cells is incomplete");
-    if (rows == 0) return APIARY_OK;
+    AP_TRY(ap_read_figures(row, &file, err));
+    if (file.rows == 0) return APIARY_OK;
+    AP_TRY(ap_add_figures(&splitting->all, &file, err));
     AP_TRY(ap_read_partition(metadata, row, writing->written, &parent, &folders, err));
     AP_TRY(ap_partition_key(parent.partition_values, metadata->partition_count, &key, err));
     if (!ap_map_get(&splitting->seen, ap_bytes_view(&key), &at)) {
@@ -107,14 +106,14 @@ static enum apiary_code add_part(
         splitting->partitions[splitting->partition_count++] = (struct partition) { .parent = parent };
     }
     AP_TRY(AP_GROW(splitting->parts, splitting->part_capacity, splitting->part_count + 1, err));
-    char *copy = ap_strdup(name);
+    char *copy = ap_strdup(file.name);
     if (copy == NULL) return ap_fail_memory(err, "a part of a cell");
     splitting->parts[splitting->part_count] = (struct part) {
-        .name = copy, .partition = at, .index = splitting->part_count, .rows = rows, .bytes = size
+        .name = copy, .partition = at, .index = splitting->part_count, .rows = file.rows, .bytes = file.bytes
     };
     splitting->part_count++;
-    splitting->partitions[at].rows += rows;
-    splitting->partitions[at].bytes += size;
+    splitting->partitions[at].rows += file.rows;
+    splitting->partitions[at].bytes += file.bytes;
     return APIARY_OK;
 }
 
@@ -153,35 +152,27 @@ static enum apiary_code split_pieces(
     AP_AUTO(ap_texts) names = { 0 };
     yyjson_val *piece = NULL;
     size_t index = 0, count = 0, split = 0;
-    int64_t rows = 0, bytes = 0, rows_left = 0, bytes_left = 0; /* with what is gathered in names */
+    struct ap_figures file = { 0 }, left = { 0 }, gathered = { 0 }; /* left: with what is gathered in names */
     yyjson_arr_foreach(files, index, count, piece)
     {
-        if (yyjson_get_str(ap_json_member(piece, "filename")) == NULL ||
-            !ap_json_i64(piece, "count", &rows) || rows < 0 || rows > INT64_MAX - rows_left ||
-            !ap_json_i64(piece, "file_size_bytes", &bytes) || bytes < 0 || bytes > INT64_MAX - bytes_left)
-            return ap_fail(err, APIARY_CORRUPT, "a chamber's list of cells is incomplete");
-        rows_left += rows;
-        bytes_left += bytes;
+        AP_TRY(ap_read_figures(piece, &file, err));
+        AP_TRY(ap_add_figures(&left, &file, err));
     }
-    int64_t gathered_rows = 0, gathered_bytes = 0;
     yyjson_arr_foreach(files, index, count, piece)
     {
-        const char *name = yyjson_get_str(ap_json_member(piece, "filename"));
-        ap_json_i64(piece, "count", &rows);
-        ap_json_i64(piece, "file_size_bytes", &bytes);
-        if (rows > 0) AP_TRY(ap_texts_add(&names, ap_str_from(name), err));
-        gathered_rows += rows;
-        gathered_bytes += bytes;
-        bool last = gathered_rows == rows_left;
-        bool rest_fits = rows_left <= splitting->rows_max + splitting->rows_max / REST_PART &&
-                         bytes_left <= splitting->bytes_max + splitting->bytes_max / REST_PART;
+        AP_TRY(ap_read_figures(piece, &file, err));
+        AP_TRY(ap_add_figures(&gathered, &file, err));
+        if (file.rows > 0) AP_TRY(ap_texts_add(&names, ap_str_from(file.name), err));
+        bool last = gathered.rows == left.rows;
+        bool rest_fits = left.rows <= splitting->rows_max + splitting->rows_max / REST_PART &&
+                         left.bytes <= splitting->bytes_max + splitting->bytes_max / REST_PART;
         if (names.count == 0 || (rest_fits && !last)) continue;
         if (split > 0 || !last) AP_TRY(fresh_chamber(splitting, err));
         AP_TRY(split_piece(splitting, &names, metadata->partition_count > 0 && (split > 0 || !last), err));
         ap_texts_done(&names);
-        rows_left -= gathered_rows;
-        bytes_left -= gathered_bytes;
-        gathered_rows = gathered_bytes = 0;
+        left.rows -= gathered.rows;
+        left.bytes -= gathered.bytes;
+        gathered = (struct ap_figures) { 0 };
         split++;
     }
     return APIARY_OK;
@@ -322,11 +313,15 @@ enum apiary_code ap_writing_in_pieces(struct ap_writing *writing, struct ap_str 
     AP_AUTO(splitting) splitting = { .writing = writing,
         .cluster_by = cluster_by,
         .rows_max = PIECE_ROW_GROUPS * (int64_t)cut.row_group_rows,
-        .bytes_max = (int64_t)cut.target_bytes };
+        .bytes_max = (int64_t)cut.target_bytes,
+        .width = ap_chamber_width(writing->source->chamber) };
+    /* Who asks for one bee may become the guest, whose place may be smaller than what pieces are cut for. */
+    if (splitting.width == 1) splitting.width = AP_WIDTH_ALL;
     AP_AUTO_JSON *pieces = NULL;
     writing->source->kept = false; /* it reads files now */
     writing->aside = true;
     AP_TRY(write_pieces(&splitting, select, cut.row_group_rows, query, &pieces, err));
+    writing->source->staged = true;
     AP_TRY(split_pieces(&splitting, ap_json_member(yyjson_doc_get_root(pieces), "files"), err));
     return join(&splitting, err);
 }

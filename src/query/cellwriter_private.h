@@ -43,6 +43,16 @@ bool ap_writing_text(struct ap_arena *arena, struct ap_str text, struct ap_str *
 /* The engine's text of a partition value in the ledger's form (delta.md 5.2). codes: SCHEMA */
 AP_CHECKED enum apiary_code ap_partition_text(
     const struct ap_type *type, struct ap_str text, struct ap_bytes *out, struct apiary_error *err);
+/* A file's name (the answer's), rows and bytes. No rows: no cell.
+ * codes: CORRUPT, where one is missing, or no file can be so */
+struct ap_figures {
+    const char *name;
+    int64_t rows, bytes;
+};
+AP_CHECKED enum apiary_code ap_read_figures(
+    yyjson_val *row, struct ap_figures *out, struct apiary_error *err);
+/* Adds a file's rows and bytes. codes: CORRUPT, where the sum is more than an int64 holds */
+AP_CHECKED enum apiary_code ap_add_figures(struct ap_figures *sum, const struct ap_figures *file, struct apiary_error *err);
 /* Fills in the cell's values and the folders of its key ("month=3/"). */
 AP_CHECKED enum apiary_code ap_read_partition(const struct ap_metadata *metadata, yyjson_val *row,
     struct ap_written *written, struct ap_new_cell *cell, struct ap_bytes *folders,

@@ -72,6 +72,7 @@ struct ap_source {
     struct ArrowArrayStream *inputs[AP_SOURCE_INPUTS_MAX];
     const char *input_names[AP_SOURCE_INPUTS_MAX];
     size_t input_count;
+    bool staged; /* its jobs read files that it wrote, and leave the inputs alone: they are at their end */
 };
 
 /* Resolves `text` (one query) for the session: takes a chamber, asks for the syntax tree, pins

@@ -277,6 +277,12 @@ static bool is_once(const struct ap_source *source, struct ap_str sql, const cha
     return (source->fragment || differ) && !mentions(source, sql, AP_STR("current_query"));
 }
 
+/* How many of the caller's tables its jobs read: a stream must not be asked again behind its end. */
+static size_t inputs_read(const struct ap_source *source)
+{
+    return source->staged ? 0 : source->input_count;
+}
+
 enum apiary_code ap_source_job(struct ap_source *source, struct ap_str sql, const char *result,
     const struct apiary_query *query, struct ap_bytes *document, struct apiary_error *err)
 {
@@ -309,9 +315,9 @@ enum apiary_code ap_source_job(struct ap_source *source, struct ap_str sql, cons
         yyjson_mut_obj_add_str(doc, settings, "enable_external_file_cache", "false");
         yyjson_mut_obj_add_str(doc, root, "canary", AP_CANARY_NAME);
     }
-    if (source->input_count > 0) {
+    if (inputs_read(source) > 0) {
         yyjson_mut_val *inputs = yyjson_mut_obj_add_arr(doc, root, "inputs");
-        for (size_t i = 0; i < source->input_count; i++)
+        for (size_t i = 0; i < inputs_read(source); i++)
             yyjson_mut_arr_add_str(doc, inputs, source->input_names[i]);
     }
     yyjson_mut_obj_add_str(doc, root, "result", result);
@@ -342,7 +348,7 @@ static enum apiary_code run_document(struct ap_source *source, struct ap_str doc
         .task = session->task,
         .handler = &source->handler,
         .inputs = inputs,
-        .input_count = inputs != NULL ? source->input_count : 0,
+        .input_count = inputs != NULL ? inputs_read(source) : 0,
         .cancel = source->cancel,
         .progress = source->aside ? NULL : session->progress,
         .progress_context = session->progress_context,
@@ -382,7 +388,7 @@ enum apiary_code ap_source_run(struct ap_source *source, struct ap_str sql, cons
 static enum apiary_code stand_ins(
     struct ap_source *source, struct ArrowArrayStream *streams, struct apiary_error *err)
 {
-    for (size_t i = 0; i < source->input_count; i++) {
+    for (size_t i = 0; i < inputs_read(source); i++) {
         struct ArrowSchema schema = { 0 };
         struct ArrowArrayStream *input = source->inputs[i];
         if (input->get_schema(input, &schema) != 0) {

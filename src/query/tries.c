@@ -69,14 +69,22 @@ static const char *suggestion(enum apiary_code code)
     }
 }
 
+void ap_tries_frugally(struct ap_tries *tries, const char *reason)
+{
+    struct ap_source *source = tries->source;
+    ap_assert(tries->frame != NULL);
+    ap_log_event(source->session->world->log, AP_LOG_INFO, "query", "writing_frugally", "frame=%s in_pieces=%s reason=%s",
+        tries->frame, tries->in_pieces ? "true" : "false", reason);
+    source->frugal = true;
+}
+
 /* Not a try of its own: whoever has one only may be frugal too. */
 static bool turn_frugal(struct ap_tries *tries, enum apiary_code code, struct apiary_error *err)
 {
     struct ap_source *source = tries->source;
-    if (code != APIARY_MEMORY || !tries->may_be_frugal || source->frugal || source->input_count > 0) return false;
-    ap_log_event(source->session->world->log, AP_LOG_INFO, "query", "writing_frugally", "error=%s", err->message);
+    if (code != APIARY_MEMORY || tries->frame == NULL || source->frugal || source->input_count > 0) return false;
     ap_source_rest(source);
-    source->frugal = true;
+    ap_tries_frugally(tries, err->message);
     ap_error_clear(err);
     return true;
 }

@@ -21,12 +21,15 @@ struct ap_tries {
     int64_t timeout_us; /* of the next try: query_timeout or more */
     int64_t begin_us;   /* of the running try */
     bool widened;
-    bool may_be_frugal; /* the step heeds the source's `frugal`, which is set when it runs out of memory */
+    const char *frame; /* whose cells the step writes; it heeds the source's `frugal` then. NULL: it does not */
+    bool in_pieces;    /* what it writes frugally it writes in pieces */
     struct ap_bytes history; /* "try 1 with 1 bee and 134.2 MB, 0.3 s: …; try 2 …" */
 };
 
 void ap_tries_begin(struct ap_tries *tries, struct ap_source *source, int width);
 void ap_tries_done(struct ap_tries *tries);
+/* From here the step is frugal, which the log tells with the reason. For steps with a frame. */
+void ap_tries_frugally(struct ap_tries *tries, const char *reason);
 /* A try ended with `code`, which *err tells. True: try again, the source's chamber was given back and
  * the pause is over. False: *err is what the statement ends with (ABANDONED, when there was more than
  * one try), and *code its code. */

@@ -10,6 +10,7 @@
 
 enum { HEAD_BYTES_MAX = 1 << 20, SETTLE_S = 60, PUTS_MAX = 8, BROKEN_MAX = 3, BACKOFF_BASE_US = 50000, BACKOFF_CAP_US = 2000000 };
 enum { READ_TOGETHER_MAX = 32, READ_TOGETHER_BYTES_MAX = 64 << 20 };
+enum { TOGETHER_EACH_LEAST = 64 << 10 }; /* room for what a server says of an error */
 #define OBJECT_BYTES_MAX (UINT64_C(80) << 20)
 static const char kind[] = "result";
 
@@ -210,13 +211,15 @@ static enum apiary_code read_object(struct reading *reading, size_t index, const
 /* How many objects from `first` on are asked for together: at least one. */
 static size_t read_together(const struct ap_board *board, size_t first)
 {
-    size_t count = 1;
-    uint64_t bytes = board->results[first].size_bytes;
-    for (; count < READ_TOGETHER_MAX && first + count < board->result_count; count++) {
-        bytes += board->results[first + count].size_bytes;
-        if (bytes > READ_TOGETHER_BYTES_MAX) break;
+    size_t count = 0;
+    uint64_t left = READ_TOGETHER_BYTES_MAX;
+    while (count < READ_TOGETHER_MAX && first + count < board->result_count) {
+        uint64_t size = board->results[first + count].size_bytes;
+        if (size > left) break;
+        left -= size;
+        count++;
     }
-    return count;
+    return count > 0 ? count : 1;
 }
 
 /* Who merges has to be quick: when it takes long, others begin to merge too. */
@@ -225,8 +228,13 @@ static enum apiary_code read_some(struct reading *reading, size_t first, size_t 
     AP_AUTO_FREE struct ap_get *gets = ap_calloc(count, sizeof *gets);
     enum apiary_code code = APIARY_OK;
     if (gets == NULL) return ap_fail_memory(err, "a query's results");
-    for (size_t i = 0; i < count; i++)
-        gets[i] = (struct ap_get) { .key = reading->board->results[first + i].key, .range = AP_RANGE_ALL, .size_max = OBJECT_BYTES_MAX };
+    for (size_t i = 0; i < count; i++) {
+        /* What is larger than it was listed does not come with others: read_object reads it alone. */
+        const struct ap_board_result *result = &reading->board->results[first + i];
+        uint64_t size_max = result->size_bytes < OBJECT_BYTES_MAX ? result->size_bytes : OBJECT_BYTES_MAX;
+        if (size_max < TOGETHER_EACH_LEAST) size_max = TOGETHER_EACH_LEAST;
+        gets[i] = (struct ap_get) { .key = result->key, .range = AP_RANGE_ALL, .size_max = size_max };
+    }
     ap_store_get_many(reading->swarm->store, gets, count);
     for (size_t i = 0; i < count; i++) {
         if (code == APIARY_OK) code = read_object(reading, first + i, &gets[i], err);

@@ -174,15 +174,28 @@ def test_threads_leave_nothing_behind(db):
 
 
 @pytest.mark.skipif("AP_SANITIZED" in os.environ, reason="a sanitizer build needs more memory than that")
-def test_many_partitions_under_a_small_budget(tmp_path):
+def test_many_partitions_under_a_small_budget(tmp_path, capfd):
     """Rows of the caller come once: a first try in the usual way would be the only one, and fail."""
     import pyarrow
 
     rows, partitions = 100_000, 2_000
     table = pyarrow.table({"i": range(rows), "p": [i * 7919 % partitions for i in range(rows)], "t": [f"text number {i}" for i in range(rows)]})
-    with apiary.open(str(tmp_path / "store"), bees=2, memory_limit="256MB", fsync=False) as db:
+    with apiary.open(str(tmp_path / "store"), bees=2, memory_limit="256MB", fsync=False, log="info") as db:
         db.sql("CREATE FRAME t (i BIGINT, p BIGINT, t TEXT) PARTITIONED BY (p)")
         assert db.write_to_frame("main", "main", "t", table)["rows_written"] == rows
+        assert "event=writing_frugally frame=main.main.t in_pieces=true" in capfd.readouterr().err
         assert db.sql("SELECT count(*) = count(DISTINCT i) AND sum(i) = 4999950000 AND count(DISTINCT p) = 2000 FROM t").scalar()
         db.sql("INSERT INTO t SELECT i + 100000, p, t FROM more", tables={"more": table})
         assert db.sql("SELECT count(*) FROM t").scalar() == 2 * rows
+
+
+@pytest.mark.skipif("AP_SANITIZED" in os.environ, reason="a sanitizer build needs more memory than that")
+def test_all_idle_bees_are_memory_enough(tmp_path, capfd):
+    """The same rows are written in the usual way where a bee alone has little but the write gets both."""
+    import pyarrow
+
+    table = pyarrow.table({"i": range(10_000), "p": [i % 7 for i in range(10_000)]})
+    with apiary.open(str(tmp_path / "store"), bees=2, memory_limit="384MB", fsync=False, log="info") as db:
+        db.sql("CREATE FRAME t (i BIGINT, p BIGINT) PARTITIONED BY (p)")
+        assert db.write_to_frame("main", "main", "t", table)["rows_written"] == 10_000
+        assert "writing_frugally" not in capfd.readouterr().err

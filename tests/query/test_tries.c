@@ -58,7 +58,7 @@ static enum apiary_code make_tries(const struct tries_case *row, struct ap_sourc
     int64_t timeout_us = ap_config_us(&source->session->config, AP_CONFIG_query_timeout);
     AP_AUTO(ap_tries) tries = { 0 };
     ap_tries_begin(&tries, source, row->width);
-    tries.may_be_frugal = row->may_be_frugal;
+    tries.frame = row->may_be_frugal ? "main.main.f" : NULL;
     for (int i = 0;; i++) {
         enum apiary_code code = row->codes[i];
         assert_true_in(row->label, i < row->tries);

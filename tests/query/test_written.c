@@ -1,7 +1,7 @@
 /* Cells that were written, told as text by a stranger. */
 #include "apiary_test.h"
 
-#include "query/cellwriter.h"
+#include "query/cellwriter_private.h"
 
 static const struct ap_str none; /* no tag beside */
 
@@ -73,8 +73,38 @@ static void refused(void **state)
     }
 }
 
+/* What a chamber tells of files that it wrote. */
+static void figures(void **state)
+{
+    static const struct {
+        const char *label, *text;
+        enum apiary_code code, added; /* to 10 rows and 10 bytes */
+    } cases[] = {
+        { "rows", "{\"filename\":\"/out/0/w\",\"count\":3,\"file_size_bytes\":7}", APIARY_OK, APIARY_OK },
+        { "no rows", "{\"filename\":\"/out/0/w\",\"count\":0,\"file_size_bytes\":0}", APIARY_OK, APIARY_OK },
+        { "rows in no bytes", "{\"filename\":\"/out/0/w\",\"count\":3,\"file_size_bytes\":0}", APIARY_CORRUPT, APIARY_OK },
+        { "fewer than no rows", "{\"filename\":\"/out/0/w\",\"count\":-3,\"file_size_bytes\":7}", APIARY_CORRUPT, APIARY_OK },
+        { "fewer than no bytes", "{\"filename\":\"/out/0/w\",\"count\":3,\"file_size_bytes\":-7}", APIARY_CORRUPT, APIARY_OK },
+        { "no name", "{\"count\":3,\"file_size_bytes\":7}", APIARY_CORRUPT, APIARY_OK },
+        { "no number", "{\"filename\":\"/out/0/w\",\"count\":\"3\",\"file_size_bytes\":7}", APIARY_CORRUPT, APIARY_OK },
+        { "as many rows as can be", "{\"filename\":\"/out/0/w\",\"count\":9223372036854775797,\"file_size_bytes\":7}", APIARY_OK, APIARY_OK },
+        { "a row more", "{\"filename\":\"/out/0/w\",\"count\":9223372036854775798,\"file_size_bytes\":7}", APIARY_OK, APIARY_CORRUPT },
+        { "too many bytes", "{\"filename\":\"/out/0/w\",\"count\":3,\"file_size_bytes\":9223372036854775807}", APIARY_OK, APIARY_CORRUPT },
+    };
+    (void)state;
+    for (size_t i = 0; i < AP_COUNT(cases); i++) {
+        struct apiary_error err = { 0 };
+        struct ap_figures file = { 0 }, sum = { .rows = 10, .bytes = 10 };
+        AP_AUTO_JSON *doc = NULL;
+        assert_ok(ap_json_parse(ap_str_from(cases[i].text), "figures", &doc, &err));
+        assert_code_in(cases[i].label, ap_read_figures(yyjson_doc_get_root(doc), &file, &err), cases[i].code);
+        assert_code_in(cases[i].label, ap_add_figures(&sum, &file, &err), cases[i].added);
+        if (cases[i].added != APIARY_OK) assert_int_equal(sum.rows + sum.bytes, 20);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(told_and_read), cmocka_unit_test(refused) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(told_and_read), cmocka_unit_test(refused), cmocka_unit_test(figures) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
