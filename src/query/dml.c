@@ -372,12 +372,23 @@ static enum apiary_code tell(struct ap_result *result, const char *verb, int64_t
         (long long)rows, rows == 1 ? "" : "s", target->name, (unsigned long long)version);
 }
 
+/* Each bin is read twice, and the caller's stream can be read once. */
+static enum apiary_code check_inputs(const struct rewriting *rewriting, struct apiary_error *err)
+{
+    const struct ap_source *source = rewriting->source;
+    if (source->input_count == 0) return APIARY_OK;
+    ap_fail(err, APIARY_UNSUPPORTED, "%s cannot read %s, a table of the caller",
+        rewriting->count > 0 ? "UPDATE" : "DELETE", source->input_names[0]);
+    return ap_hint(err, "write it to a frame first: CREATE TEMP FRAME name AS SELECT * FROM %s", source->input_names[0]);
+}
+
 static enum apiary_code rewrite(
     struct rewriting *rewriting, uint64_t *version, struct apiary_error *err)
 {
     struct ap_target *target = &rewriting->target;
     const struct ap_statement *statement = rewriting->request->statement;
     AP_TRY(resolve(rewriting, err));
+    AP_TRY(check_inputs(rewriting, err));
     *version = target->base->version;
     if (rewriting->plan.bin_count == 0) return APIARY_OK;
     AP_TRY(ap_source_prepare(rewriting->source, err));

@@ -240,6 +240,22 @@ def test_tables_by_name(shared):
     assert shared.sql("SELECT sum(n) FROM numbers", tables={"numbers": {"n": [1, 2, 3]}}).scalar() == 6
 
 
+def test_rows_are_not_chosen_by_a_table_that_is_read_once(db):
+    """DELETE and UPDATE read the cells twice: a condition over the caller's table would find it empty."""
+    db.sql("CREATE FRAME t AS SELECT range AS i, 0 AS n FROM range(1000)")
+    mine = {"i": list(range(500))}
+    for statement in ("DELETE FROM t WHERE i NOT IN (SELECT i FROM mine)", "UPDATE t SET n = 1 WHERE i IN (SELECT i FROM mine)"):
+        with pytest.raises(apiary.NotSupportedError, match="cannot read mine, a table of the caller") as raised:
+            db.sql(statement, tables={"mine": mine})
+        assert "CREATE TEMP FRAME" in raised.value.hint
+    assert db.sql("SELECT count(*), sum(n) FROM t").fetchone() == (1000, 0)
+    with db.session() as session:
+        session.sql("CREATE TEMP FRAME chosen AS SELECT * FROM mine", tables={"mine": mine})
+        assert session.sql("DELETE FROM t WHERE i NOT IN (SELECT i FROM chosen)").rows_changed == 500
+        assert session.sql("UPDATE t SET n = 1 WHERE i IN (SELECT i FROM chosen WHERE i < 10)").rows_changed == 10
+    assert db.sql("SELECT count(*), sum(n) FROM t").fetchone() == (500, 10)
+
+
 # ---- state ----
 
 
