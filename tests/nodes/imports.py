@@ -93,6 +93,10 @@ def shared_out(swarm):
     assert REMOTE or (commits(swarm, "f") == 2 and commits(swarm, "c") == 2 and commits(swarm, "g") == 1), "not by the swarm"
     code, out, err = swarm.run("sql", f"EXPLAIN SELECT count(*) FROM read_parquet('{files}')", *FORCE)
     assert code == 0 and "distributed: 1 stage" in out and f"tasks over {FILES} files" in out and f"of {FILES} files" in out, out + err
+    for what in (f"SELECT * FROM read_parquet('{files}')", "SELECT * FROM f"):  # which look at the catalogue: one node does them
+        for words in ("DESCRIBE", "SUMMARIZE"):
+            many, one = (swarm.run("sql", f"{words} {what}", "--format", "csv", "--set", f"distributed={mode}") for mode in ("force", "off"))
+            assert many[0] == 0 and many[1].count("\n") == 4 and (words == "SUMMARIZE" or many == one), f"{words} {what}: {many}\n{one}"
 
 
 def as_one_node(swarm):
