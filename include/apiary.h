@@ -331,7 +331,7 @@ struct apiary_import_options {
 };
 
 /* Reads files (or globs) into a frame in one commit, creating it where it is
- * missing. Many Parquet files that lie in the store itself are read by all nodes that
+ * missing. Many Parquet files below the root of the store are read by all nodes that
  * are there. *json as of apiary_write, and "created": true|false; "version" is null when
  * another node made the commit and nobody knows which it became. */
 APIARY_API int apiary_import(struct apiary_session *session, const char *frame,

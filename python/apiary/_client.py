@@ -423,7 +423,8 @@ class Statements:
         """Reads CSV, JSON or Parquet files (or globs) into a frame in one commit, creating it where it is missing.
 
         :param frame: "hive.box.frame" or shorter
-        :returns: as :meth:`write_to_frame`, and ``created``
+        :returns: as :meth:`write_to_frame`, and ``created``; ``version`` is None where another node made
+            the commit and it is not known which version it became
 
         >>> path = tmp / "cities.csv"
         >>> _ = path.write_text("name,people\\nBern,134000\\n")

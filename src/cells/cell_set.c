@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 enum { COPY_CHUNK = 8 << 20, HIVE_FOLDERS_MAX = 32 };
+#define FILES_PREFIX "/files/"
 #define COPY_BYTES_MAX (UINT64_C(1) << 32) /* an object that is copied whole into memory */
 
 /* ---- life ---- */
@@ -267,6 +268,28 @@ static char *plain_name(const char *path)
     return plain;
 }
 
+bool ap_file_name_parse(struct ap_str name, size_t *number, struct ap_str *rest)
+{
+    struct ap_str prefix = AP_STR(FILES_PREFIX);
+    uint64_t value = 0;
+    if (!ap_str_starts_with(name, prefix)) return false;
+    struct ap_str tail = { name.data + prefix.size, name.size - prefix.size };
+    size_t digits = ap_str_find(tail, AP_STR("/"));
+    if (digits == SIZE_MAX || !ap_str_to_u64((struct ap_str) { tail.data, digits }, &value)) return false;
+    *number = (size_t)value;
+    *rest = (struct ap_str) { tail.data + digits + 1, tail.size - digits - 1 };
+    return true;
+}
+
+bool ap_file_name_fits(struct ap_str rest, struct ap_str path)
+{
+    size_t before = path.size - rest.size;
+    if (rest.size > path.size || (before > 0 && path.data[before - 1] != '/')) return false;
+    for (size_t i = 0; i < rest.size; i++)
+        if (rest.data[i] != '_' && rest.data[i] != path.data[before + i]) return false;
+    return true;
+}
+
 /* Takes what is in `grant` over, also on failure. */
 static enum apiary_code add_grant(struct ap_cell_set *set, struct ap_file_grant grant,
     const char *path, const char *name, size_t *number, struct ap_bytes *virtual_name,
@@ -282,7 +305,7 @@ static enum apiary_code add_grant(struct ap_cell_set *set, struct ap_file_grant 
     if (code == APIARY_OK && at >= AP_CELLS_MAX)
         code = ap_fail(err, APIARY_LIMIT, "a statement reads at most %d files", AP_CELLS_MAX);
     if (code == APIARY_OK && virtual_name)
-        code = ap_bytes_printf(&shown, err, "/files/%zu/%s", at, grant.name);
+        code = ap_bytes_printf(&shown, err, FILES_PREFIX "%zu/%s", at, grant.name);
     if (code == APIARY_OK) code = AP_GROW(set->files, set->file_capacity, at + 1, err);
     if (code == APIARY_OK) {
         set->files[at] = grant;
@@ -314,7 +337,7 @@ static enum apiary_code add_file(struct ap_cell_set *set, int fd, uint64_t size,
 }
 
 enum apiary_code ap_cell_set_add_file(struct ap_cell_set *set, const char *path, size_t *number,
-    struct ap_bytes *virtual_name, struct apiary_error *err)
+    struct ap_object *object, struct ap_bytes *virtual_name, struct apiary_error *err)
 {
     struct stat info = { 0 };
     /* O_NONBLOCK: opening a pipe that nobody writes must not wait. */
@@ -328,6 +351,7 @@ enum apiary_code ap_cell_set_add_file(struct ap_cell_set *set, const char *path,
         close(fd);
         return code;
     }
+    if (object != NULL) ap_local_describe(&info, object);
     return add_file(set, fd, (uint64_t)info.st_size, path, path, number, virtual_name, err);
 }
 

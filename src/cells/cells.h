@@ -47,14 +47,19 @@ AP_CHECKED enum apiary_code ap_cell_set_add(struct ap_cell_set *set, struct ap_s
     struct apiary_error *err);
 /* Grants reading of a file of the machine (opened now, O_RDONLY) as /files/{n}/{its base name}, with the
  * folders "column=value" that it lies in; characters that the engine takes for a pattern become '_'. Files and bytes share their numbers.
- */
-AP_CHECKED enum apiary_code ap_cell_set_add_file(struct ap_cell_set *set, const char *path,
-    size_t *number, struct ap_bytes *virtual_name, struct apiary_error *err);
+ * object: what was opened, as a local store would tell of it; NULL allowed. */
+AP_CHECKED enum apiary_code ap_cell_set_add_file(struct ap_cell_set *set, const char *path, size_t *number,
+    struct ap_object *object, struct ap_bytes *virtual_name, struct apiary_error *err);
 /* Grants reading of an object of a store as /files/{n}/{name}: found by a listing, so it may be
  * another one by now, which is noticed. parquet: paged; else ap_cell_set_fetch brings it. */
 AP_CHECKED enum apiary_code ap_cell_set_add_object(struct ap_cell_set *set, struct ap_store *store,
     const char *key, const struct ap_object *object, bool parquet, struct ap_bytes *virtual_name,
     struct apiary_error *err);
+/* The virtual name of a file taken apart: "/files/{number}/{rest}"; false: it is none. */
+bool ap_file_name_parse(struct ap_str name, size_t *number, struct ap_str *rest);
+/* May the rest of a virtual name stand for this path or key: are its folders and its last name there, but for
+ * characters that became '_'? */
+bool ap_file_name_fits(struct ap_str rest, struct ap_str path);
 /* Fetches the objects that are read whole, all at one time. */
 AP_CHECKED enum apiary_code ap_cell_set_fetch(struct ap_cell_set *set, struct apiary_error *err);
 /* Grants reading of bytes in memory as /files/{n}/{name}. */

@@ -23,16 +23,13 @@ enum apiary_code ap_file_note(
     return APIARY_OK;
 }
 
-/* "/files/7/x.parquet" was noted at 7, or before it where others are granted too. */
+/* What has the number 7 was noted at 7, or before it where others are granted too. */
 const struct ap_named_file *ap_file_noted(const struct ap_source *source, struct ap_str name)
 {
-    static const char prefix[] = "/files/";
-    size_t digits = strlen(prefix);
-    uint64_t number = 0;
-    if (!ap_str_starts_with(name, ap_str_from(prefix))) return NULL;
-    while (digits < name.size && name.data[digits] != '/') digits++;
-    if (!ap_str_to_u64((struct ap_str) { name.data + strlen(prefix), digits - strlen(prefix) }, &number)) return NULL;
-    size_t at = number < source->named_count ? (size_t)number + 1 : source->named_count;
+    size_t number = 0;
+    struct ap_str rest = { 0 };
+    if (!ap_file_name_parse(name, &number, &rest)) return NULL;
+    size_t at = number < source->named_count ? number + 1 : source->named_count;
     while (at > 0)
         if (ap_str_is(name, source->named[--at].name)) return &source->named[at];
     return NULL;
@@ -49,57 +46,64 @@ uint64_t ap_files_bytes(const struct ap_source *source)
 
 static const char local_scheme[] = "local://";
 
-/* The store in which files of lists lie. */
-static enum apiary_code home_of(struct ap_world *world, struct ap_store **out, struct apiary_error *err)
+/* What of `place` is below `root`: "a/b" of "x/a/b" and "x"; false: it lies elsewhere. */
+static bool below(struct ap_str root, struct ap_str place, struct ap_str *key)
 {
-    AP_AUTO(ap_bytes) bucket = { 0 };
-    *out = world->store;
-    if (!world->store->is_remote) return APIARY_OK;
-    AP_TRY(ap_remote_bucket(ap_str_from(world->store->uri), &bucket, err));
-    return ap_frames_store(world->frames, ap_bytes_text(&bucket), out, err);
+    if (!ap_str_starts_with(place, root) || place.size <= root.size + 1 || place.data[root.size] != '/') return false;
+    *key = (struct ap_str) { place.data + root.size + 1, place.size - root.size - 1 };
+    return true;
 }
 
-/* The key of a file of the machine in a root that is a folder. */
-static enum apiary_code key_below(const struct ap_store *root, const char *path,
-    struct ap_bytes *key, bool *inside, struct apiary_error *err)
+/* Of a file of the machine, in a root that is a folder. */
+static enum apiary_code key_in_folder(const struct ap_store *root, const char *path,
+    struct ap_bytes *key, struct apiary_error *err)
 {
     AP_AUTO(ap_bytes) uri = { 0 };
-    struct ap_str folder = ap_str_from(root->uri);
-    *inside = false;
-    if (!ap_str_starts_with(folder, ap_str_from(local_scheme))) return APIARY_OK;
+    struct ap_str found = { 0 };
+    if (!ap_str_starts_with(ap_str_from(root->uri), ap_str_from(local_scheme))) return APIARY_OK;
     AP_TRY(ap_store_canonical(path, &uri, err));
-    struct ap_str file = ap_bytes_view(&uri);
-    if (!ap_str_starts_with(file, folder) || file.size <= folder.size + 1 || file.data[folder.size] != '/') return APIARY_OK;
-    AP_TRY(ap_bytes_add(key, file.data + folder.size + 1, file.size - folder.size - 1, err));
-    *inside = ap_store_key_check(ap_bytes_text(key), NULL) == APIARY_OK;
-    return APIARY_OK;
+    return below(ap_str_from(root->uri), ap_bytes_view(&uri), &found) ? ap_bytes_add_str(key, found, err) : APIARY_OK;
+}
+
+/* Of an object, in a root that is a bucket or a prefix of one. */
+static enum apiary_code key_in_bucket(struct ap_world *world, const struct ap_named_file *file,
+    struct ap_bytes *key, struct apiary_error *err)
+{
+    AP_AUTO(ap_bytes) bucket = { 0 };
+    AP_AUTO(ap_bytes) place = { 0 };
+    struct ap_store *store = NULL;
+    struct ap_str root = ap_remote_plain(ap_str_from(world->store->uri)), found = { 0 };
+    if (!world->store->is_remote) return APIARY_OK;
+    AP_TRY(ap_remote_bucket(ap_str_from(world->store->uri), &bucket, err));
+    AP_TRY(ap_frames_store(world->frames, ap_bytes_text(&bucket), &store, err));
+    if (file->store != store) return APIARY_OK;
+    AP_TRY(ap_bytes_printf(&place, err, AP_FMT "/%s", AP_ARG(ap_remote_plain(ap_bytes_view(&bucket))), file->key));
+    return below(root, ap_bytes_view(&place), &found) ? ap_bytes_add_str(key, found, err) : APIARY_OK;
 }
 
 enum apiary_code ap_file_pin(struct ap_session *session, const struct ap_named_file *file,
-    struct ap_bytes *key, struct ap_object *object, bool *inside, struct apiary_error *err)
+    struct ap_bytes *key, bool *inside, struct apiary_error *err)
 {
-    struct ap_store *home = NULL;
-    AP_AUTO(ap_bytes) nothing = { 0 };
-    AP_TRY(home_of(session->world, &home, err));
-    if (file->path != NULL) {
-        AP_TRY(key_below(home, file->path, key, inside, err));
-        if (!*inside) return APIARY_OK;
-        return ap_store_get(home, ap_bytes_text(key), (struct ap_range) { 0, 0, false }, &nothing, object, err);
-    }
-    *inside = file->store == home;
-    *object = file->object;
-    return *inside ? ap_bytes_add_text(key, file->key, err) : APIARY_OK;
+    struct ap_world *world = session->world;
+    if (file->path != NULL)
+        AP_TRY(key_in_folder(world->store, file->path, key, err));
+    else
+        AP_TRY(key_in_bucket(world, file, key, err));
+    *inside = key->size > 0 && ap_plan_file_key_check(ap_bytes_text(key), NULL) == APIARY_OK;
+    return APIARY_OK;
 }
 
 /* ---- read ---- */
 
-static enum apiary_code grant(struct ap_source *source, struct ap_store *home,
-    const struct ap_plan_frame *list, size_t index, struct ap_texts *names, struct apiary_error *err)
+static enum apiary_code grant(struct ap_source *source, const struct ap_plan_frame *list,
+    size_t index, struct ap_texts *names, struct apiary_error *err)
 {
     AP_AUTO(ap_bytes) name = { 0 };
     struct ap_object object = { .size = list->files->sizes[index] };
     snprintf(object.etag, sizeof object.etag, "%s", list->files->etags[index]);
-    AP_TRY(ap_cell_set_add_object(source->cells, home, list->cells[index], &object, true, &name, err));
+    AP_TRY(ap_plan_file_key_check(list->cells[index], err));
+    AP_TRY(ap_cell_set_add_object(
+        source->cells, source->session->world->store, list->cells[index], &object, true, &name, err));
     return ap_texts_add(names, ap_bytes_view(&name), err);
 }
 
@@ -143,14 +147,12 @@ enum apiary_code ap_file_list_sql(struct ap_source *source, const struct ap_plan
     size_t first, size_t count, struct ap_bytes *out, struct apiary_error *err)
 {
     const struct ap_plan_files *files = list->files;
-    struct ap_store *home = NULL;
     AP_AUTO(ap_texts) names = { 0 };
     /* Else columns are those of the list's first file, which then is read for them alone. */
     bool led = !files->by_name && first > 0;
-    AP_TRY(home_of(source->session->world, &home, err));
     AP_TRY(ap_cell_set_scan(source->cells, err));
-    if (led) AP_TRY(grant(source, home, list, 0, &names, err));
-    for (size_t i = first; i < first + count; i++) AP_TRY(grant(source, home, list, i, &names, err));
+    if (led) AP_TRY(grant(source, list, 0, &names, err));
+    for (size_t i = first; i < first + count; i++) AP_TRY(grant(source, list, i, &names, err));
     AP_TRY(ap_cell_set_fetch(source->cells, err));
     AP_TRY(ap_bytes_add_text(out, "SELECT ", err));
     for (size_t i = 0; i < files->column_count; i++) {

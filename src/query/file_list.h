@@ -12,7 +12,7 @@ struct ap_named_file {
     const char *path; /* of the machine; NULL: an object */
     struct ap_store *store;
     const char *key;
-    struct ap_object object; /* of a file of the machine: its size alone */
+    struct ap_object object; /* as it was granted */
 };
 /* Notes one that has just been granted. */
 AP_CHECKED enum apiary_code ap_file_note(
@@ -21,18 +21,17 @@ AP_CHECKED enum apiary_code ap_file_note(
 const struct ap_named_file *ap_file_noted(const struct ap_source *source, struct ap_str name);
 uint64_t ap_files_bytes(const struct ap_source *source); /* of all of them */
 
-/* By what other nodes know it: its key in the root's own bucket, or below the folder of a root that is
- * one, with what it is now. *inside false: it lies elsewhere. codes: NOT_FOUND, IO, … */
+/* By what other nodes know it: its key in the root. *inside false: it lies elsewhere, or where nodes do
+ * not open what a plan names (ap_plan_file_key_check). */
 AP_CHECKED enum apiary_code ap_file_pin(struct ap_session *session, const struct ap_named_file *file,
-    struct ap_bytes *key, struct ap_object *object, bool *inside, struct apiary_error *err);
+    struct ap_bytes *key, bool *inside, struct apiary_error *err);
 
 /* A column of ours in some reads of them: files that have one are not read as a list. */
 #define AP_FILE_COLUMN AP_CUT_PREFIX "file"
 
 /* Grants the files [first, first + count) of a plan's list and gives the SELECT of their rows: columns
  * and types are those of the whole list, whichever files these are. The list is a stranger's word: its
- * keys are looked for in the root's own bucket or folder and nowhere else. codes: NOT_FOUND, CORRUPT
- * (a file changed), … */
+ * keys are looked for in the root and nowhere else. codes: NOT_FOUND, CORRUPT (a file changed), … */
 AP_CHECKED enum apiary_code ap_file_list_sql(struct ap_source *source,
     const struct ap_plan_frame *list, size_t first, size_t count, struct ap_bytes *out,
     struct apiary_error *err);

@@ -60,13 +60,11 @@ enum apiary_code ap_files_allow(struct ap_source *source, struct ap_str pattern,
     for (size_t i = 0; i < paths.count; i++) {
         AP_AUTO(ap_bytes) name = { 0 };
         size_t number = 0;
-        bool folder = false;
-        AP_TRY(ap_cell_set_add_file(source->cells, paths.items[i], &number, &name, err));
+        struct ap_object object = { 0 };
+        AP_TRY(ap_cell_set_add_file(source->cells, paths.items[i], &number, &object, &name, err));
         AP_TRY(ap_texts_add(names, ap_bytes_view(&name), err));
-        struct ap_named_file file = { .name = ap_bytes_text(&name), .path = paths.items[i] };
-        if (!parquet) continue;
-        (void)ap_cell_set_stat(source->cells, file.name, &file.object.size, &folder);
-        AP_TRY(ap_file_note(source, &file, err));
+        struct ap_named_file file = { .name = ap_bytes_text(&name), .path = paths.items[i], .object = object };
+        if (parquet) AP_TRY(ap_file_note(source, &file, err));
     }
     return APIARY_OK;
 }

@@ -9,8 +9,8 @@
  * Partials and results of stages are Arrow IPC streams in files (runtime/ipc_file.h). Whoever has the
  * plan and a session on the same store can run any part: versions, settings and constants of the
  * moment are in it. A plan that comes from the store is untrusted: ap_plan_read checks its form and
- * sizes; frames are found again by name and id, cells must be those of the version, files lie in the
- * store's own bucket or folder; its SQL runs in a sealed chamber that can open just these. */
+ * sizes; frames are found again by name and id, cells must be those of the version, files are Parquet
+ * below the root; its SQL runs in a sealed chamber that can open just these. */
 #ifndef AP_QUERY_PLAN_H
 #define AP_QUERY_PLAN_H
 
@@ -24,6 +24,7 @@ enum {
     AP_PLAN_TASKS_MAX = 4096, /* of a stage */
     AP_PLAN_CELLS_MAX = 1000000, /* of a frame */
     AP_PLAN_COLUMNS_MAX = 20000,
+    AP_PLAN_FOLDERS_MAX = 32, /* "column=value" above a file: as many as a virtual name has */
     AP_PLAN_SETUP_MAX = 1000
 };
 #define AP_PLAN_SQL_MAX (UINT64_C(8) << 20) /* bytes of one text */
@@ -33,8 +34,8 @@ struct ap_plan_column {
     const char *type; /* the engine's text */
 };
 
-/* Parquet files that the statement named, read as if they were a frame's cells. Their keys begin where
- * a bucket does, or at the folder of a root that is one: whoever reads the plan opens nothing else. */
+/* Parquet files that the statement named, read as if they were a frame's cells. Keys are those of the
+ * root: whoever reads the plan opens nothing else. */
 struct ap_plan_files {
     bool by_name; /* columns are those of all files (union_by_name); else those of the first */
     struct ap_plan_column *columns; /* of all of them together */
@@ -141,6 +142,12 @@ void ap_plan_free(struct ap_plan *plan);
 bool ap_plan_in_parts(const struct ap_plan *plan);
 /* The type of a column, whatever its case; NULL: there is none. */
 const char *ap_plan_files_type(const struct ap_plan_files *files, const char *column);
+/* May a plan name this key as a file? It ends in .parquet, as what a node may read by `apiary policy`
+ * does, and is no record of the store's own (_queries/, _swarm/, _registry/, any _delta_log/).
+ * codes: INVALID, DENIED */
+AP_CHECKED enum apiary_code ap_plan_file_key_check(const char *key, struct apiary_error *err);
+/* The bytes that a file takes in a manifest, at most: there a plan is JSON in JSON in JSON. */
+uint64_t ap_plan_file_bytes(const char *key, const char *etag);
 /* Does it read files? */
 bool ap_plan_reads_files(const struct ap_plan *plan);
 /* codes: MEMORY */

@@ -10,7 +10,7 @@
 #include "core/alloc.h"
 
 #define VIEW "apiary files " /* no frame's name holds a space */
-#define KEY_BYTES_MAX (UINT64_C(16) << 20) /* of one list: a manifest has room for it */
+#define LISTS_BYTES_MAX (UINT64_C(32) << 20) /* of all lists: half of a manifest (AP_MANIFEST_BYTES_MAX) */
 
 /* ---- what stands at an index ---- */
 
@@ -28,12 +28,16 @@ uint64_t ap_planner_frame_bytes(const struct ap_planner *planner, size_t index)
 static enum apiary_code list_nothing(
     const struct ap_plan_files *files, struct ap_bytes *out, struct apiary_error *err)
 {
-    AP_TRY(ap_bytes_add_text(out, "SELECT ", err));
+    const char **names = ap_calloc(2 * files->column_count + 1, sizeof *names);
+    if (names == NULL) return ap_fail_memory(err, "a plan");
+    const char **types = names + files->column_count;
     for (size_t i = 0; i < files->column_count; i++) {
-        AP_TRY(ap_bytes_printf(out, err, "%sCAST(NULL AS %s) AS ", i > 0 ? ", " : "", files->columns[i].type));
-        AP_TRY(ap_sql_name(out, ap_str_from(files->columns[i].name), err));
+        names[i] = files->columns[i].name;
+        types[i] = files->columns[i].type;
     }
-    return ap_bytes_add_text(out, " WHERE false", err);
+    enum apiary_code code = ap_planner_nothing(types, names, files->column_count, out, err);
+    ap_free(names);
+    return code;
 }
 
 enum apiary_code ap_planner_frame_nothing(
@@ -78,24 +82,20 @@ bool ap_planner_list_column(const struct ap_planner *planner, struct ap_str name
 
 /* ---- a list ---- */
 
-/* Of "/files/0/p=1/x.parquet" one: folders "column=value" alone stand in a virtual name. */
-static size_t folders_in(struct ap_str name)
+/* "p=1/x.parquet" of a virtual name: folders "column=value" alone stand in it. */
+static struct ap_str rest_of(struct ap_str name)
 {
-    size_t slashes = 0;
-    for (size_t i = 0; i < name.size; i++) slashes += name.data[i] == '/';
-    return slashes > 3 ? slashes - 3 : 0;
+    size_t number = 0;
+    struct ap_str rest = { 0 };
+    return ap_file_name_parse(name, &number, &rest) ? rest : name;
 }
 
-/* Do the folders of a virtual name stand in the key too? It has '_' for some characters. */
-static bool same_place(struct ap_str name, struct ap_str key)
+static size_t folders_in(struct ap_str name)
 {
-    size_t at = 0;
-    for (int slashes = 0; at < name.size && slashes < 3; at++) slashes += name.data[at] == '/';
-    size_t size = name.size - at, before = key.size - size;
-    if (size > key.size || (before > 0 && key.data[before - 1] != '/')) return false;
-    for (size_t i = 0; i < size; i++)
-        if (name.data[at + i] != '_' && name.data[at + i] != key.data[before + i]) return false;
-    return true;
+    struct ap_str rest = rest_of(name);
+    size_t slashes = 0;
+    for (size_t i = 0; i < rest.size; i++) slashes += rest.data[i] == '/';
+    return slashes;
 }
 
 /* The next part of a virtual name up to '/', taken off `rest`; false: what is left is the file's own name. */
@@ -120,6 +120,8 @@ static bool same_folders(struct ap_str a, struct ap_str b)
 {
     struct ap_str part_a, part_b;
     if (folders_in(a) != folders_in(b)) return false;
+    a = rest_of(a);
+    b = rest_of(b);
     while (next_part(&a, &part_a) && next_part(&b, &part_b))
         if (!ap_str_equal(column_of(part_a), column_of(part_b))) return false;
     return true;
@@ -211,15 +213,20 @@ static enum apiary_code keep_columns(struct ap_planner *planner, const struct ap
 static enum apiary_code keep_folders(struct ap_planner *planner, const struct ap_file_ref *ref,
     struct ap_plan_files *files, struct apiary_error *err)
 {
-    struct ap_str rest = ref->paths[0];
-    files->folders = ap_arena_alloc(&planner->plan->arena, (files->column_count + 1) * sizeof *files->folders);
+    struct ap_str rest = rest_of(ref->paths[0]);
+    files->folders = ap_arena_alloc(&planner->plan->arena, AP_PLAN_FOLDERS_MAX * sizeof *files->folders);
     if (files->folders == NULL) return ap_fail_memory(err, "a plan");
     struct ap_str part;
-    while (ref->folders && files->folder_count < files->column_count && next_part(&rest, &part)) {
+    while (ref->folders && next_part(&rest, &part)) {
         const char *text = NULL;
         if (column_of(part).size == 0) continue;
         AP_TRY(ap_planner_keep_text(planner, column_of(part), &text, err));
-        if (ap_plan_files_type(files, text) != NULL) files->folders[files->folder_count++] = text;
+        if (ap_plan_files_type(files, text) == NULL) continue;
+        if (files->folder_count == AP_PLAN_FOLDERS_MAX) return ap_planner_give_up(planner, "its files lie too deep in folders", err);
+        for (size_t i = 0; i < files->folder_count; i++)
+            if (strcasecmp(text, files->folders[i]) == 0)
+                return ap_planner_give_up(planner, "folders of its files name a column twice", err);
+        files->folders[files->folder_count++] = text;
     }
     return APIARY_OK;
 }
@@ -228,25 +235,24 @@ static enum apiary_code pin_all(struct ap_planner *planner, const struct ap_file
     struct ap_plan_frame *list, struct ap_plan_files *files, struct apiary_error *err)
 {
     struct ap_arena *arena = &planner->plan->arena;
-    uint64_t key_bytes = 0;
     list->cells = ap_arena_alloc(arena, ref->path_count * sizeof *list->cells);
     files->sizes = ap_arena_alloc(arena, ref->path_count * sizeof *files->sizes);
     files->etags = ap_arena_alloc(arena, ref->path_count * sizeof *files->etags);
     if (list->cells == NULL || files->sizes == NULL || files->etags == NULL) return ap_fail_memory(err, "a plan");
     for (size_t i = 0; i < ref->path_count; i++) {
         AP_AUTO(ap_bytes) key = { 0 };
-        struct ap_object object = { 0 };
+        const struct ap_named_file *file = ap_file_noted(planner->source, ref->paths[i]);
         bool inside = false;
-        AP_TRY(ap_file_pin(planner->source->session, ap_file_noted(planner->source, ref->paths[i]), &key, &object, &inside, err));
-        if (!inside) return ap_planner_give_up(planner, "its files lie outside the store that the nodes share", err);
-        if (ref->folders && folders_in(ref->paths[i]) > 0 && !same_place(ref->paths[i], ap_bytes_view(&key)))
+        AP_TRY(ap_file_pin(planner->source->session, file, &key, &inside, err));
+        if (!inside) return ap_planner_give_up(planner, "its files lie outside the store's root, or are not called .parquet", err);
+        if (ref->folders && folders_in(ref->paths[i]) > 0 && !ap_file_name_fits(rest_of(ref->paths[i]), ap_bytes_view(&key)))
             return ap_planner_give_up(planner, "folders above its store, or links, are columns", err);
-        key_bytes += key.size;
-        if (key_bytes > KEY_BYTES_MAX) return ap_planner_give_up(planner, "the names of its files are too long for one plan", err);
+        planner->lists_bytes += ap_plan_file_bytes(ap_bytes_text(&key), file->object.etag);
+        if (planner->lists_bytes > LISTS_BYTES_MAX) return ap_planner_give_up(planner, "its files are too many for one plan", err);
         AP_TRY(ap_planner_keep_text(planner, ap_bytes_view(&key), &list->cells[i], err));
-        AP_TRY(ap_planner_keep_text(planner, ap_str_from(object.etag), &files->etags[i], err));
-        files->sizes[i] = object.size;
-        list->bytes += object.size;
+        AP_TRY(ap_planner_keep_text(planner, ap_str_from(file->object.etag), &files->etags[i], err));
+        files->sizes[i] = file->object.size;
+        list->bytes += file->object.size;
         list->cell_count++;
     }
     return APIARY_OK;
@@ -274,6 +280,7 @@ static enum apiary_code add_list(struct ap_planner *planner, const struct ap_fil
     if (why != NULL) return ap_planner_give_up(planner, why, err);
     AP_TRY(keep_columns(planner, &columns, files, err));
     AP_TRY(keep_folders(planner, ref, files, err));
+    if (ap_planner_gave_up(planner)) return APIARY_OK;
     snprintf(view, sizeof view, "\"" VIEW "%zu\"", planner->list_count);
     AP_TRY(ap_planner_keep_text(planner, ap_str_from(view), &list.view, err));
     AP_TRY(list_nothing(files, &nothing, err));

@@ -315,6 +315,31 @@ static enum apiary_code read_columns(
     return APIARY_OK;
 }
 
+enum apiary_code ap_plan_file_key_check(const char *key, struct apiary_error *err)
+{
+    static const char *const own[] = { "_queries/", "_swarm/", "_registry/", "_delta_log/" };
+    struct ap_str text = ap_str_from(key);
+    AP_TRY(ap_store_key_check(key, err));
+    bool fine = ap_str_ends_with(text, AP_STR(".parquet")) && strstr(key, "/_delta_log/") == NULL;
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) fine &= !ap_str_starts_with(text, ap_str_from(own[i]));
+    if (fine) return APIARY_OK;
+    return ap_fail(err, APIARY_DENIED, "%s is not read as a file of a plan: it must end in .parquet and be no record of the store", key);
+}
+
+static uint64_t nested_bytes(const char *text)
+{
+    uint64_t bytes = 0;
+    for (; *text != '\0'; text++) /* \u0001, \" and \\, each escaped twice more */
+        bytes += (unsigned char)*text < 0x20 ? 9 : *text == '"' || *text == '\\' ? 8 : 1;
+    return bytes;
+}
+
+uint64_t ap_plan_file_bytes(const char *key, const char *etag)
+{
+    enum { QUOTE = 4, COMMAS = 3, SIZE = 20 };
+    return nested_bytes(key) + nested_bytes(etag) + 4 * QUOTE + COMMAS + SIZE;
+}
+
 /* Size and etag of each file; `count` keys were read before. */
 static enum apiary_code read_pins(
     const struct reading *reading, yyjson_val *object, size_t count, struct ap_plan_files *files)
@@ -343,11 +368,14 @@ static enum apiary_code read_files(
     if (!ap_json_bool(object, "byName", &files->by_name)) return wrong(reading, "byName");
     AP_TRY(read_columns(reading, object, &files->columns, &files->column_count));
     if (frame->cell_count == 0 || files->column_count == 0) return wrong(reading, "a list without files or columns");
-    AP_TRY(texts_of(reading, object, "folders", files->column_count, &files->folders, &files->folder_count));
+    AP_TRY(texts_of(reading, object, "folders", AP_PLAN_FOLDERS_MAX, &files->folders, &files->folder_count));
     if (files->by_name && files->folder_count > 0) return wrong(reading, "folders of files that are read by name");
-    for (size_t i = 0; i < files->folder_count; i++)
+    for (size_t i = 0; i < files->folder_count; i++) {
         if (ap_plan_files_type(files, files->folders[i]) == NULL) return wrong(reading, "a folder that is no column");
-    for (size_t i = 0; i < frame->cell_count; i++) AP_TRY(ap_store_key_check(frame->cells[i], reading->err));
+        for (size_t j = 0; j < i; j++)
+            if (strcasecmp(files->folders[i], files->folders[j]) == 0) return wrong(reading, "folders of one column");
+    }
+    for (size_t i = 0; i < frame->cell_count; i++) AP_TRY(ap_plan_file_key_check(frame->cells[i], reading->err));
     frame->files = files;
     return read_pins(reading, object, frame->cell_count, files);
 }

@@ -65,7 +65,7 @@ static const char *whole_reason(const struct ap_source *source)
     if (source->tree == NULL) return "the engine has no syntax tree of it";
     if (source->input_count > 0) return "it reads a table of the caller";
     if (source->scan_count + source->names.file_count == 0) return "it reads no frame";
-    if (source->scan_count > AP_PLAN_FRAMES_MAX - AP_PLANNER_LISTS_MAX) return "it names too many frames";
+    if (source->scan_count > AP_PLAN_FRAMES_MAX) return "it names too many frames";
     for (size_t i = 0; i < source->scan_count; i++)
         if (ap_name_temporary(&source->scans[i].entry.name)) return "it reads a temporary frame";
     for (size_t i = 0; i < session->replay_count; i++)
@@ -90,6 +90,8 @@ static enum apiary_code make_plan(struct ap_planner *planner, struct apiary_erro
     if (ap_planner_gave_up(planner)) return APIARY_OK;
     AP_TRY(ap_planner_take_files(planner, &tree, err));
     if (ap_planner_gave_up(planner)) return APIARY_OK;
+    if (ap_planner_frame_count(planner) > AP_PLAN_FRAMES_MAX)
+        return ap_planner_give_up(planner, "it names too many frames and lists of files", err);
     AP_TRY(ap_planner_fix_constants(planner, &tree, err));
     if (ap_planner_gave_up(planner)) return APIARY_OK;
     AP_TRY(ap_json_write_val(yyjson_doc_get_root(tree), &text, err));

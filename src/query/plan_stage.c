@@ -388,6 +388,9 @@ static enum apiary_code fill_stage(struct staging *staging, const struct ap_byte
         .bound = staging->bound,
         .mistakes = planner->wish->mistakes };
     if (ap_planner_gave_up(planner)) return APIARY_OK;
+    /* Before it is described: DESCRIBE and SUMMARIZE cannot be. */
+    const char *why = staging->last ? ap_cut_refusal(staging->tree, &staging->names, &staging->options) : NULL;
+    if (why != NULL) return ap_planner_give_up(planner, why, err);
     AP_TRY(describe_original(staging, sql, err));
     AP_TRY(try_references(staging, err));
     if (ap_planner_gave_up(planner) || staging->cut.kind != AP_CUT_WHOLE) return APIARY_OK;

@@ -17,6 +17,7 @@ struct ap_planner {
     struct ap_plan_made *made;
     struct ap_plan_frame lists[AP_PLANNER_LISTS_MAX];
     size_t list_count;
+    uint64_t lists_bytes; /* of a manifest, at most */
     struct ap_texts empty;  /* set-up over views without rows */
     struct ap_texts firsts; /* stage i as a view without rows; "" for the last */
     struct ap_plan_stage stages[AP_PLAN_STAGES_MAX];

@@ -37,7 +37,6 @@ AP_CHECKED enum apiary_code ap_local_parent(struct ap_local *local, int root_fd,
     int *dir_fd, const char **leaf, struct apiary_error *err);
 /* fsync where the store is to; 0 or an errno. */
 int ap_local_sync(struct ap_local *local, int fd);
-void ap_local_describe(const struct stat *info, struct ap_object *out);
 void ap_fd_close(const int *fd); /* for AP_AUTO_FD; -1 is none */
 #define AP_AUTO_FD __attribute__((cleanup(ap_fd_close))) int
 

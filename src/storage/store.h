@@ -27,6 +27,10 @@ struct ap_object {
     char etag[AP_ETAG_MAX];
 };
 
+struct stat;
+/* A file of the machine as a local store tells of it, in the same etag. */
+void ap_local_describe(const struct stat *info, struct ap_object *out);
+
 /* A range of an object. length UINT64_MAX: to the end. suffix: the last `length` bytes. */
 struct ap_range {
     uint64_t offset;

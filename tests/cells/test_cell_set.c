@@ -232,7 +232,7 @@ static void test_folders_of_files(void **state)
             *at = '/';
         }
         write_file(path, "x");
-        assert_ok(ap_cell_set_add_file(world->set, path, &number, &name, &err));
+        assert_ok(ap_cell_set_add_file(world->set, path, &number, NULL, &name, &err));
         assert_string_equal(ap_bytes_text(&name), cases[i].name);
         assert_int_equal(open_name(world, cases[i].name, O_RDONLY, &fd), 0);
         close(fd);
@@ -247,6 +247,58 @@ static void test_folders_of_files(void **state)
     assert_int_equal(ap_cell_set_list(world->set, "/files/0/k=2", &names), ENOENT);
 }
 
+static void test_names_of_files(void **state)
+{
+    static const struct {
+        const char *name, *rest;
+        size_t number;
+    } names[] = { { "/files/0/x.parquet", "x.parquet", 0 }, { "/files/17/p=1/q=2/x.csv", "p=1/q=2/x.csv", 17 },
+        { "/files/0", NULL, 0 }, { "/files//x", NULL, 0 }, { "/files/a/x", NULL, 0 }, { "/cells/0/x", NULL, 0 }, { "", NULL, 0 } };
+    static const struct {
+        const char *rest, *path;
+        bool fits;
+    } cases[] = { { "x.csv", "a/x.csv", true }, { "x.csv", "x.csv", true }, { "x.csv", "ax.csv", false }, { "p=1/x.csv", "a/p=1/x.csv", true },
+        { "p=1/x.csv", "p=2/x.csv", false }, { "x_y.csv", "a/x*y.csv", true }, { "x*y.csv", "a/x_y.csv", false }, { "a/x.csv", "x.csv", false } };
+    (void)state;
+    for (size_t i = 0; i < AP_COUNT(names); i++) {
+        size_t number = SIZE_MAX;
+        struct ap_str rest = { 0 };
+        bool parsed = ap_file_name_parse(ap_str_from(names[i].name), &number, &rest);
+        assert_int_equal(parsed, names[i].rest != NULL);
+        if (!parsed) continue;
+        assert_int_equal(number, names[i].number);
+        assert_true(ap_str_is(rest, names[i].rest));
+    }
+    for (size_t i = 0; i < AP_COUNT(cases); i++)
+        assert_int_equal(ap_file_name_fits(ap_str_from(cases[i].rest), ap_str_from(cases[i].path)), cases[i].fits);
+}
+
+/* What was opened is told of, whatever lies at its path by then. */
+static void test_object_of_a_file(void **state)
+{
+    struct world *world = *state;
+    struct apiary_error err = { 0 };
+    struct ap_object object = { 0 };
+    AP_AUTO(ap_bytes) name = { 0 };
+    size_t number;
+    struct stat info;
+    char path[AP_TEST_PATH_MAX + 32], other[AP_TEST_PATH_MAX + 32], before[AP_ETAG_MAX];
+    snprintf(path, sizeof path, "%s/pinned.parquet", world->folder);
+    snprintf(other, sizeof other, "%s/other.parquet", world->folder);
+    write_file(path, "12345");
+    write_file(other, "123456");
+    assert_ok(ap_cell_set_add_file(world->set, path, &number, &object, &name, &err));
+    assert_int_equal(object.size, 5);
+    snprintf(before, sizeof before, "%s", object.etag);
+    assert_int_equal(stat(path, &info), 0);
+    ap_local_describe(&info, &object);
+    assert_string_equal(object.etag, before);
+    assert_int_equal(rename(other, path), 0);
+    assert_int_equal(stat(path, &info), 0);
+    ap_local_describe(&info, &object);
+    assert_string_not_equal(object.etag, before);
+}
+
 static void test_files(void **state)
 {
     struct world *world = *state;
@@ -258,7 +310,7 @@ static void test_files(void **state)
     char path[AP_TEST_PATH_MAX + 32], text[16] = "";
     snprintf(path, sizeof path, "%s/da*ta.csv", world->folder);
     write_file(path, "a,b\n1,2\n");
-    assert_ok(ap_cell_set_add_file(world->set, path, &number, &name, &err));
+    assert_ok(ap_cell_set_add_file(world->set, path, &number, NULL, &name, &err));
     assert_string_equal(ap_bytes_text(&name), "/files/0/da_ta.csv"); /* no pattern for the engine */
     unlink(path);                                                    /* it is open by now */
     assert_int_equal(open_name(world, "/files/0/da_ta.csv", O_RDONLY, &first), 0);
@@ -279,13 +331,13 @@ static void test_files(void **state)
     assert_int_equal(ap_cell_set_unlink(world->set, "/files/1/in.json"), EACCES);
     assert_int_equal(open_name(world, "/files/1/in.json", O_RDWR, &first), EACCES);
     assert_code(
-        ap_cell_set_add_file(world->set, world->folder, &number, &name, &err), APIARY_INVALID);
-    assert_code(ap_cell_set_add_file(world->set, path, &number, &name, &err), APIARY_NOT_FOUND);
+        ap_cell_set_add_file(world->set, world->folder, &number, NULL, &name, &err), APIARY_INVALID);
+    assert_code(ap_cell_set_add_file(world->set, path, &number, NULL, &name, &err), APIARY_NOT_FOUND);
     assert_code(
-        ap_cell_set_add_file(world->set, "/dev/null", &number, &name, &err), APIARY_UNSUPPORTED);
+        ap_cell_set_add_file(world->set, "/dev/null", &number, NULL, &name, &err), APIARY_UNSUPPORTED);
     snprintf(path, sizeof path, "%s/pipe", world->folder);
     assert_int_equal(mkfifo(path, 0600), 0);
-    assert_code(ap_cell_set_add_file(world->set, path, &number, &name, &err), APIARY_UNSUPPORTED);
+    assert_code(ap_cell_set_add_file(world->set, path, &number, NULL, &name, &err), APIARY_UNSUPPORTED);
 }
 
 static int descriptors(void)
@@ -529,7 +581,7 @@ static void test_no_memory(void **state)
             code =
                 ap_cell_set_add(set, world->store, "f/a.parquet", 10, -1, "x.parquet", &number, &err);
         if (code == APIARY_OK)
-            code = ap_cell_set_add_file(set, "/dev/../etc/passwd", &number, &name, &err);
+            code = ap_cell_set_add_file(set, "/dev/../etc/passwd", &number, NULL, &name, &err);
         if (code == APIARY_OK)
             code = ap_cell_set_add_bytes(set, AP_STR("x"), "x.json", &number, &err);
         if (code == APIARY_OK)
@@ -599,6 +651,8 @@ int main(void)
         TEST(test_trouble),
         TEST(test_remote),
         TEST(test_files),
+        TEST(test_names_of_files),
+        TEST(test_object_of_a_file),
         TEST(test_folders_of_files),
         TEST(test_stages),
         { "test_cells in memory", test_cells, setup_memory, teardown, NULL },

@@ -8,22 +8,27 @@ import os
 import random
 import signal
 import time
+import urllib.error
+import urllib.parse
+import urllib.request
 
 from swarm_nodes import Swarm, finish, rounds  # first: it finds the folders of the others
 from writes import by_swarm, number, rows, settled, write
 
-from apiary_cli import REMOTE, main
+from apiary_cli import REMOTE, Skip, main
 
 ROUNDS = int(os.environ.get("AP_ROUNDS", "6"))
 ROWS, FILES = 200_000, 20
 SHARED = "by the swarm in"
+HIT = []  # of each kill: did the statement run still
 FORCE = ("--set", "distributed=force")
 ALONE = ("--set", "distributed=off")
 
 
-def put(swarm, folder, files):
-    """Files (name: SELECT) below the store's own folder, or in its bucket; what stands for all of them."""
-    made = swarm.folder / "made" / folder if REMOTE else swarm.root / folder
+def put(swarm, folder, files, root=None):
+    """Files (name: SELECT) below the store's root, or another one; what stands for all of them."""
+    root = root or swarm.root
+    made = swarm.folder / "made" / folder if REMOTE else root / folder
     for name, select in files.items():
         path = made / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,10 +39,18 @@ def put(swarm, folder, files):
         assert code == 0, err
     if not REMOTE:
         return f"{made}/"
-    place, _, options = swarm.root.partition("?")
+    place, _, options = root.partition("?")
     code, _, err = swarm.run("cp", made, f"{place}/{folder}?{options}")
     assert code == 0, err
     return f"{place}/{folder}/"
+
+
+def beside(swarm):
+    """A root whose name begins as that of the store does."""
+    if not REMOTE:
+        return swarm.root.with_name(swarm.root.name + "-beside")
+    place, mark, options = swarm.root.partition("?")
+    return f"{place}-beside{mark}{options}"
 
 
 def pattern(swarm, place, what="*.parquet"):
@@ -55,6 +68,12 @@ def landing(swarm, folder="landing"):
 def whole(swarm, frame, count=ROWS):
     assert rows(swarm, f"SELECT count(*), count(DISTINCT x), sum(x) FROM {frame}") == [
         [str(count), str(count), str(count * (count - 1) // 2)]], frame
+
+
+def is_shared(swarm, table):
+    """It is divided among the nodes, and not read by one of them for another reason."""
+    code, out, err = swarm.run("sql", f"EXPLAIN SELECT * FROM {table}", *FORCE)
+    assert code == 0 and "distributed: 1 stage" in out and "not distributed" not in out, f"{table}: {out}{err}"
 
 
 def commits(swarm, frame):
@@ -93,6 +112,10 @@ def shared_out(swarm):
     assert REMOTE or (commits(swarm, "f") == 2 and commits(swarm, "c") == 2 and commits(swarm, "g") == 1), "not by the swarm"
     code, out, err = swarm.run("sql", f"EXPLAIN SELECT count(*) FROM read_parquet('{files}')", *FORCE)
     assert code == 0 and "distributed: 1 stage" in out and f"tasks over {FILES} files" in out and f"of {FILES} files" in out, out + err
+    for what in (f"SELECT * FROM read_parquet('{files}')", "SELECT * FROM f"):  # which look at the catalogue: one node does them
+        for words in ("DESCRIBE", "SUMMARIZE"):
+            many, one = (swarm.run("sql", f"{words} {what}", "--format", "csv", "--set", f"distributed={mode}") for mode in ("force", "off"))
+            assert many[0] == 0 and many[1].count("\n") == 4 and (words == "SUMMARIZE" or many == one), f"{words} {what}: {many}\n{one}"
 
 
 def as_one_node(swarm):
@@ -106,6 +129,7 @@ def as_one_node(swarm):
     files = pattern(swarm, place)
     said, alone = load(swarm, "m", files), load(swarm, "m1", files, *ALONE)
     assert SHARED in said and SHARED not in alone, said + alone
+    is_shared(swarm, f"read_parquet('{files}', union_by_name = true)")
     assert '"a b" is called "a_b"' in said and '"a b" is called "a_b"' in alone, said + alone
     same(swarm, "SELECT * FROM {} ORDER BY id", "m", "m1")
     for frame, options in (("kept", FORCE), ("kept1", ALONE)):
@@ -124,6 +148,7 @@ def as_one_node(swarm):
             code, _, err = swarm.run("sql", f"CREATE FRAME h{n}{mode} WITH ('delta.columnMapping.mode' = 'name') AS SELECT * FROM read_parquet('{folders}'{more})", "--set", f"distributed={mode}")
             assert code == 0, err
         same(swarm, "SELECT * FROM {} ORDER BY a", f"h{n}force", f"h{n}off")
+        is_shared(swarm, f"read_parquet('{folders}'{more})")
         assert REMOTE or commits(swarm, f"h{n}force") == 1
     assert rows(swarm, f"SELECT count(*), count(p) FROM h0off WHERE day = DATE '2026-01-02'") == [["1", "0"]]
     assert [line[0] for line in rows(swarm, "DESCRIBE SELECT * FROM h2force")] == ["a", "p"]
@@ -133,6 +158,7 @@ def as_one_node(swarm):
         code, _, err = swarm.run("sql", f"CREATE FRAME {frame} AS SELECT * FROM read_parquet('{plain}')", "--set", f"distributed={mode}")
         assert code == 0, err
     same(swarm, "SELECT * FROM {} ORDER BY a", "o", "o1")
+    is_shared(swarm, f"read_parquet('{plain}')")
     assert REMOTE or [commits(swarm, name) for name in ("m", "m1", "n", "n1", "o", "o1")] == [1, 0, 1, 0, 1, 0]
 
 
@@ -169,13 +195,23 @@ def alone(swarm):
     twice = pattern(swarm, put(swarm, "twice", {f"{n}.parquet": f"SELECT {n} AS a, {n} AS a_1" for n in range(3)}))
     folders = put(swarm, "folders", {f"p={n}/x.parquet": f"SELECT {n} AS a" for n in range(3)})
     inside = pattern(swarm, folders, "*/*.parquet")
+    two = {f"{n}.parquet": f"SELECT {n} AS a" for n in range(3)}
+    near = pattern(swarm, put(swarm, "near", two, beside(swarm)))
+    log = pattern(swarm, put(swarm, "other/_delta_log", two))
+    named = pattern(swarm, put(swarm, "named", {f"{n}.pq": f"SELECT {n} AS a" for n in range(3)}), "*.pq")
+    again = pattern(swarm, put(swarm, "again", {f"p={n}/p={n + 1}/{n}.parquet": f"SELECT {n} AS a" for n in range(3)}), "*/*/*.parquet")
+    cases = pattern(swarm, put(swarm, "cases", {f"q={n}/Q={n + 1}/{n}.parquet": f"SELECT {n} AS a" for n in range(3)}), "*/*/*.parquet")
     for n, (text, why) in enumerate([(f"'{outside}/*.parquet'", "outside the store"), (f"'{outside}/*.csv'", "not Parquet"),
                                      (f"read_parquet('{outside}/1.parquet')", "outside the store"), (f"read_parquet('{inside}', union_by_name = true)", "folders"),
                                      (f"read_parquet('{inside}', hive_partitioning = false, file_row_number = true)", "options"),
-                                     (f"read_parquet('{twice}', union_by_name = true)", "a_1")]):
+                                     (f"read_parquet('{twice}', union_by_name = true)", "a_1"), (f"read_parquet('{near}')", "outside the store"),
+                                     (f"read_parquet('{log}')", "outside the store"), (f"read_parquet('{named}')", "not called .parquet"),
+                                     (f"read_parquet('{again}')", "a column twice"), (f"read_parquet('{again}', hive_partitioning = true)", "a column twice"),
+                                     (f"read_parquet('{cases}')", "a column twice")]):
         code, out, err = swarm.run("sql", f"EXPLAIN SELECT * FROM {text}", *FORCE)
         assert code == 0 and "not distributed: " in out and why in out, f"{text}: {out}{err}"
         write(swarm, f"CREATE FRAME a{n} AS SELECT * FROM {text}")
+    is_shared(swarm, f"read_parquet('{again}', hive_partitioning = false)")
     assert rows(swarm, "SELECT a, p FROM a3 ORDER BY a") == [[str(n), str(n)] for n in range(3)]
     said = load(swarm, "one", f"{outside}/*.parquet")
     assert "not distributed: its files lie outside the store" in said and SHARED not in said, said
@@ -191,6 +227,24 @@ def alone(swarm):
     assert code == 1 and "local_files" in err, err
 
 
+def replace(swarm, folder, name, by):
+    """A file becomes another one of the same folder, at one stroke."""
+    if not REMOTE:
+        path = swarm.root / folder / name
+        other = path.with_name("other")
+        other.write_bytes((swarm.root / folder / by).read_bytes())
+        other.replace(path)
+        return
+    uri = urllib.parse.urlsplit(str(swarm.root))
+    endpoint = dict(urllib.parse.parse_qsl(uri.query)).get("endpoint", "")
+    body = (swarm.folder / "made" / folder / by).read_bytes()
+    request = urllib.request.Request(f"{endpoint}/-/put/{uri.netloc}{uri.path}/{folder}/{name}", data=body, method="PUT")
+    try:
+        urllib.request.urlopen(request, timeout=10).read()
+    except (urllib.error.URLError, ValueError) as error:
+        raise Skip(f"this is not the S3 server of the tests: {error}") from error
+
+
 def changed(swarm):
     """A file that is another one by the time it is read ends the statement, and nothing is written."""
     for n in range(20):
@@ -201,16 +255,13 @@ def changed(swarm):
             time.sleep(0.005)
         for node in swarm.nodes.values():
             node.send(signal.SIGSTOP)
-        path = swarm.root / frame / f"{FILES - 1:03}.parquet"
-        other = path.with_name("other")
-        other.write_bytes((swarm.root / frame / "000.parquet").read_bytes())
-        other.replace(path)
+        replace(swarm, frame, f"{FILES - 1:03}.parquet", "000.parquet")
         for node in swarm.nodes.values():
             node.send(signal.SIGCONT)
         code, _, err = finish(asked)
         settled(swarm)
         if code != 0:
-            assert f"{FILES - 1:03}.parquet" in err, err
+            assert f"{frame}/{FILES - 1:03}.parquet changed" in err, err
             code, _, said = swarm.run("sql", f"SELECT count(*) FROM {frame}")
             assert code == 1, said
             print(f"# {err.strip()}")
@@ -228,7 +279,14 @@ def kill(swarm, seed, whom):
         write(swarm, f"CREATE FRAME {frame} (x BIGINT, p INTEGER, s VARCHAR)")
         words = ("sql", pick.choice([f"COPY {frame} FROM '{files}'", f"INSERT INTO {frame} BY NAME SELECT * FROM read_parquet('{files}')"]), *FORCE)
     asked = swarm.begin(*words)
-    time.sleep(pick.uniform(0.1, 0.8))
+    if seed // 2 % 2 == 0:  # when it has begun; else at any moment
+        while not swarm.announced() and asked.poll() is None:
+            time.sleep(0.005)
+        time.sleep(pick.uniform(0, 0.05))
+    else:
+        time.sleep(pick.uniform(0.1, 0.8))
+    running = asked.poll() is None
+    HIT.append(running)
     if whom == "asker":
         asked.send_signal(signal.SIGKILL)
     else:
@@ -236,7 +294,8 @@ def kill(swarm, seed, whom):
     code, _, err = finish(asked)
     settled(swarm)
     where = f"seed {seed}, {whom} killed: {words}: exit {code}: {err}"
-    looked, out, _ = swarm.answer(f"SELECT count(*), count(DISTINCT x) FROM {frame}", spread=False)
+    looked, out, said = swarm.answer(f"SELECT count(*), count(DISTINCT x) FROM {frame}", spread=False)
+    assert looked == 0 or (words[0] == "import" and "(NOT_FOUND)" in said), f"{where}: {said}"
     there = [int(n) for n in out.splitlines()[1].split(",")] if looked == 0 else [0, 0]
     assert there in ([0, 0], [ROWS, ROWS]), f"{where}: {there} rows"
     if code == 0:
@@ -245,7 +304,7 @@ def kill(swarm, seed, whom):
         raise AssertionError(where)
     if whom == "node":
         swarm.start()
-    print(f"# {whom} killed: {there[0]} rows")
+    print(f"# {whom} killed {'while it ran' if running else 'after the end'}: {there[0]} rows")
 
 
 def cases(swarm):
@@ -265,14 +324,17 @@ def cases(swarm):
         alone(swarm)
 
     def a_file_that_changes_is_noticed():
-        if not REMOTE:
-            changed(swarm)
+        changed(swarm)
+
+    def kills_met_statements_that_ran():
+        assert sum(HIT) * 4 >= len(HIT), HIT
 
     def all_leave_in_good_order():
         swarm.stop()
 
     return [files_are_cells, what_comes_out_is_what_one_node_makes, a_bad_file_is_named_and_nothing_is_written,
-            the_rest_is_for_one_node_which_says_why, a_file_that_changes_is_noticed, *rounds(swarm, kill, ROUNDS, "asker"), all_leave_in_good_order]
+            the_rest_is_for_one_node_which_says_why, a_file_that_changes_is_noticed, *rounds(swarm, kill, ROUNDS, "asker"),
+            kills_met_statements_that_ran, all_leave_in_good_order]
 
 
 if __name__ == "__main__":

@@ -188,6 +188,22 @@ def submits(run):
     assert run.may("SELECT count(*) FROM t JOIN (SELECT x FROM t ORDER BY x DESC LIMIT 300) USING (x)", *FORCE)[1] == "300"
 
 
+def land(run):
+    """Files below the root are read by nodes with just these rights; those beside it by who asks, with the rights of his own."""
+    for n in range(4):
+        path = run.swarm.folder / f"{n}.parquet"
+        run.owner(f"COPY (SELECT {n} AS a, i AS x FROM range(1000) r(i)) TO '{path}'")
+        for place in ("root/landing", "root-beside"):
+            run.bucket.put(f"bucket/lake/{place}/{n}.parquet", path.read_bytes())
+    files, near = (run.bucket.uri(f"lake/{place}/*.parquet") for place in ("root/landing", "root-beside"))
+    code, out, err = run.swarm.run("import", "landed", files, *FORCE)
+    assert code == 0 and "by the swarm in" in out + err, out + err
+    assert run.owner("SELECT count(*), sum(a) FROM landed")[1] == "4000,6000"
+    code, out, err = run.swarm.run("import", "landed", near, *FORCE)
+    assert code == 0 and "outside the store's root" in out + err, out + err
+    assert run.owner("SELECT count(*) FROM landed")[1] == "8000"
+
+
 def works(run):
     """All that a node does: works, writes for others, takes over from the dead, reports failures, clears up."""
     bucket, nodes = run.bucket, "lake/root/_swarm/nodes/"
@@ -197,6 +213,7 @@ def works(run):
     lost.send(signal.SIGSTOP)
     assert run.owner("SELECT p, count(*) FROM t GROUP BY p ORDER BY p", *FORCE)[1] == "0,100"
     run.may("CREATE FRAME c PARTITIONED BY (p) AS SELECT p, x FROM t; INSERT INTO c SELECT p, x FROM t", *FORCE)
+    land(run)
     code, _, err = run.swarm.run("sql", "SELECT p, max(length(repeat(x::VARCHAR, 50000000))) FROM t GROUP BY p", *FORCE)
     assert code == 1 and "emory" in err, err
     # What the dead left, and what is left of a query that nobody knows.

@@ -165,6 +165,12 @@ static void a_plan_over_files(void **state)
         { "above the store", "in/a.parquet", "../a.parquet", "..", APIARY_INVALID },
         { "from the root of the machine", "in/a.parquet", "/etc/a.parquet", "/etc/a.parquet", APIARY_INVALID },
         { "a URI", "in/a.parquet", "s3://b/a.parquet", "s3://b/a.parquet", APIARY_INVALID },
+        { "a file of queries", "in/a.parquet", "_queries/a.parquet", "_queries/a.parquet", APIARY_DENIED },
+        { "a file of the swarm", "in/a.parquet", "_swarm/nodes/a.parquet", "_swarm", APIARY_DENIED },
+        { "a file of the registry", "in/a.parquet", "_registry/a.parquet", "_registry", APIARY_DENIED },
+        { "a checkpoint", "in/a.parquet", "main/main/f/_delta_log/00000000000000000010.checkpoint.parquet", "_delta_log", APIARY_DENIED },
+        { "a log of the root", "in/a.parquet", "_delta_log/a.parquet", "_delta_log", APIARY_DENIED },
+        { "no Parquet", "in/a.parquet", "in/a.json", "in/a.json", APIARY_DENIED },
         { "a hidden one", "in/b.parquet", "", "", APIARY_INVALID },
         { "no size", "[7,8]", "[7]", "without a size", APIARY_CORRUPT },
         { "a size below zero", "[7,8]", "[7,-8]", "size", APIARY_CORRUPT },
@@ -175,6 +181,8 @@ static void a_plan_over_files(void **state)
         { "folders by name", "\"folders\":[]", "\"folders\":[\"a\"]", "by name", APIARY_CORRUPT },
         { "a folder of no column", "\"byName\":true,\"columns\":[{\"name\":\"a\",\"type\":\"INTEGER\"}],\"folders\":[]",
             "\"byName\":false,\"columns\":[{\"name\":\"a\",\"type\":\"INTEGER\"}],\"folders\":[\"b\"]", "no column", APIARY_CORRUPT },
+        { "folders of one column", "\"byName\":true,\"columns\":[{\"name\":\"a\",\"type\":\"INTEGER\"}],\"folders\":[]",
+            "\"byName\":false,\"columns\":[{\"name\":\"a\",\"type\":\"INTEGER\"}],\"folders\":[\"a\",\"A\"]", "one column", APIARY_CORRUPT },
         { "no word of how columns are found", "\"byName\":true,", "", "byName", APIARY_CORRUPT },
         { "bins of files", "\"partitionsMax\":10", "\"partitionsMax\":10,\"compaction\":{\"bins\":[1,1],\"clusterBy\":[],\"condition\":\"\"}",
             "another frame", APIARY_CORRUPT },
@@ -195,6 +203,42 @@ static void a_plan_over_files(void **state)
     assert_string_equal(ap_bytes_text(&again), files);
     ap_plan_free(plan);
     refuse(files, cases, AP_COUNT(cases));
+}
+
+/* The list grows by no more than it is counted for, whatever stands in its names. */
+static void files_are_counted(void **state)
+{
+    static const char *const keys[] = { "in/a.parquet", "in/\"\\\x01\x1f\t\"\xc3\xa9.parquet" };
+    struct apiary_error err = { 0 };
+    struct ap_plan *plan = NULL;
+    (void)state;
+    for (size_t i = 0; i < AP_COUNT(keys); i++) {
+        size_t sizes[2] = { 0 };
+        assert_ok(ap_plan_read(ap_str_from(files), &plan, &err));
+        struct ap_plan_files *list = (struct ap_plan_files *)(uintptr_t)plan->frames[0].files;
+        const char *cells[] = { keys[i], keys[i], keys[i] }, *etags[] = { "\"e\"", "\"e\"", "\"e\"" };
+        uint64_t bytes[] = { INT64_MAX, INT64_MAX, INT64_MAX };
+        plan->frames[0].cells = cells;
+        list->etags = etags;
+        list->sizes = bytes;
+        for (size_t n = 0; n < 2; n++) {
+            AP_AUTO(ap_bytes) text = { 0 };
+            plan->frames[0].cell_count = n + 2;
+            assert_ok(ap_plan_write(plan, &text, &err));
+            for (int nested = 0; nested < 2; nested++) {
+                yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+                yyjson_mut_doc_set_root(doc, yyjson_mut_str(doc, ap_bytes_text(&text)));
+                char *outer = yyjson_mut_write(doc, 0, NULL);
+                ap_bytes_clear(&text);
+                assert_ok(ap_bytes_add_text(&text, outer, &err));
+                free(outer);
+                yyjson_mut_doc_free(doc);
+            }
+            sizes[n] = text.size;
+        }
+        assert_true(sizes[1] - sizes[0] <= ap_plan_file_bytes(keys[i], etags[0]));
+        ap_plan_free(plan);
+    }
 }
 
 /* What a statement left that was run as text: where its rows go, and then its cells. */
@@ -299,6 +343,7 @@ int main(void)
         cmocka_unit_test(a_plan_that_was_held),
         cmocka_unit_test(a_plan_that_puts_cells_together),
         cmocka_unit_test(a_plan_over_files),
+        cmocka_unit_test(files_are_counted),
         cmocka_unit_test(refuses_to_write_what_is_out_of_form),
         cmocka_unit_test(no_memory),
     };
