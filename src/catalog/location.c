@@ -4,13 +4,19 @@
 /* Folders of the root that are Apiary's own: no frame lies in them. */
 static const char *const own_folders[] = { "_registry", "_swarm", "_queries" };
 
+bool ap_location_is_own(struct ap_str part)
+{
+    for (size_t i = 0; i < sizeof own_folders / sizeof *own_folders; i++)
+        if (ap_str_equal_nocase(part, ap_str_from(own_folders[i]))) return true;
+    return false;
+}
+
 enum apiary_code ap_registry_name_check(
     enum ap_name_kind kind, const char *name, struct apiary_error *err)
 {
     AP_TRY(ap_name_check(kind, ap_str_from(name), err));
-    for (size_t i = 0; kind == AP_NAME_HIVE && i < sizeof own_folders / sizeof *own_folders; i++)
-        if (ap_str_equal_nocase(ap_str_from(name), ap_str_from(own_folders[i])))
-            return ap_fail(err, APIARY_INVALID, "hive name '%s' is reserved", name);
+    if (kind == AP_NAME_HIVE && ap_location_is_own(ap_str_from(name)))
+        return ap_fail(err, APIARY_INVALID, "hive name '%s' is reserved", name);
     return APIARY_OK;
 }
 
@@ -53,12 +59,9 @@ static enum apiary_code check_inside(const struct ap_bytes *key, struct apiary_e
 {
     AP_TRY(ap_store_key_check(ap_bytes_text(key), err));
     const char *text = ap_bytes_text(key);
-    for (size_t i = 0; i < sizeof own_folders / sizeof *own_folders; i++) {
-        size_t size = strlen(own_folders[i]);
-        if (strncmp(text, own_folders[i], size) == 0 && (text[size] == '/' || !text[size]))
-            return ap_fail(err, APIARY_INVALID,
-                "location '%s' lies in a folder that Apiary keeps for itself", text);
-    }
+    if (ap_location_is_own((struct ap_str) { text, strcspn(text, "/") }))
+        return ap_fail(err, APIARY_INVALID,
+            "location '%s' lies in a folder that Apiary keeps for itself", text);
     if (text[0] == '.' || strstr(text, "/."))
         return ap_fail(err, APIARY_INVALID, "location '%s' has a part that begins with '.'", text);
     return APIARY_OK;

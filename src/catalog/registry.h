@@ -109,6 +109,8 @@ static inline bool ap_thing_is_entry(const struct ap_thing *thing)
     return thing->kind == AP_THING_FRAME || thing->kind == AP_THING_VIEW;
 }
 
+/* Is the first part of a key one of the root's folders that are Apiary's own? Ignores case. */
+bool ap_location_is_own(struct ap_str part);
 /* A frame's location as it is stored: inside the root a key prefix, outside an absolute path or a
  * URI; without double or trailing slashes. INVALID for "..", control characters, secrets. */
 AP_CHECKED enum apiary_code ap_location_normalise(

@@ -37,8 +37,10 @@ bool ap_str_equal_nocase(struct ap_str a, struct ap_str b)
 
 bool ap_str_has_nocase(struct ap_str text, struct ap_str needle)
 {
+    if (needle.size == 0) return true;
+    unsigned char first = lower(needle.data[0]);
     for (size_t i = 0; i + needle.size <= text.size; i++)
-        if (ap_str_equal_nocase((struct ap_str) { text.data + i, needle.size }, needle)) return true;
+        if (lower(text.data[i]) == first && ap_str_equal_nocase((struct ap_str) { text.data + i, needle.size }, needle)) return true;
     return false;
 }
 

@@ -149,8 +149,8 @@ static void compaction_done(struct compaction *compaction)
 struct batch {
     struct ap_written written;
     const struct ap_cell **removes;
-    size_t remove_count, remove_capacity;
-    struct ap_bin removed; /* their sum */
+    size_t remove_capacity;
+    struct ap_bin removed; /* their number and sum */
 };
 
 static void batch_done(struct batch *batch)
@@ -167,10 +167,10 @@ static enum apiary_code compact_bin(struct compaction *compaction,
     const struct ap_cell *cells = compaction->work.target->base->cells;
     const size_t *order = &plan->order[bin->first];
     AP_TRY(AP_GROW(
-        batch->removes, batch->remove_capacity, batch->remove_count + bin->count, err));
+        batch->removes, batch->remove_capacity, batch->removed.count + bin->count, err));
     AP_TRY(ap_compact_bin(&compaction->work, order, bin->count, &batch->written, err));
     for (size_t i = 0; i < bin->count; i++)
-        batch->removes[batch->remove_count++] = &cells[order[i]];
+        batch->removes[batch->removed.count + i] = &cells[order[i]];
     add_bin(&batch->removed, bin);
     return APIARY_OK;
 }
@@ -189,9 +189,9 @@ static void note_done(
 static enum apiary_code commit_batch(
     struct compaction *compaction, struct batch *batch, struct apiary_error *err)
 {
-    struct ap_compact_commit how = { .removes = batch->removes, .remove_count = batch->remove_count,
+    struct ap_compact_commit how = { .removes = batch->removes, .remove_count = batch->removed.count,
         .condition = compaction->options->condition };
-    if (batch->remove_count == 0) return APIARY_OK;
+    if (batch->removed.count == 0) return APIARY_OK;
     AP_TRY(ap_compact_commit(&compaction->work, &how, &batch->written, &compaction->done->version, err));
     note_done(compaction->done, &batch->removed, batch->written.count, batch->written.bytes);
     batch_done(batch);

@@ -132,7 +132,7 @@ static const char *refusal(const struct ap_planner *planner, const struct ap_fil
     const struct ap_source *source = planner->source;
     if (!ap_str_equal_nocase(ref->function, AP_STR("read_parquet")) && !ap_str_equal_nocase(ref->function, AP_STR("parquet_scan")))
         return "it reads files that are not Parquet";
-    if (!ref->constant || ref->path_count == 0) return "it reads files of this machine";
+    if (!ref->constant || ref->path_count == 0) return "its files are not named by constants";
     if (ref->others) return "its read_parquet has options that one node follows";
     if (planner->list_count == AP_PLANNER_LISTS_MAX) return "it names too many lists of files";
     if (ref->path_count > AP_PLAN_CELLS_MAX) return "it names too many files for one plan";

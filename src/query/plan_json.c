@@ -2,6 +2,7 @@
  * that whoever runs a plan may follow its indices. */
 #include "query/plan.h"
 
+#include "catalog/registry.h"
 #include "core/alloc.h"
 #include "core/json.h"
 
@@ -317,12 +318,10 @@ static enum apiary_code read_columns(
 
 enum apiary_code ap_plan_file_key_check(const char *key, struct apiary_error *err)
 {
-    static const char *const own[] = { "_queries/", "_swarm/", "_registry/", "_delta_log/" };
-    struct ap_str text = ap_str_from(key);
+    struct ap_str text = ap_str_from(key), first = { key, strcspn(key, "/") };
     AP_TRY(ap_store_key_check(key, err));
-    bool fine = ap_str_ends_with(text, AP_STR(".parquet")) && strstr(key, "/_delta_log/") == NULL;
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++) fine &= !ap_str_starts_with(text, ap_str_from(own[i]));
-    if (fine) return APIARY_OK;
+    bool log = ap_str_starts_with(text, AP_STR("_delta_log/")) || strstr(key, "/_delta_log/") != NULL;
+    if (ap_str_ends_with(text, AP_STR(".parquet")) && !ap_location_is_own(first) && !log) return APIARY_OK;
     return ap_fail(err, APIARY_DENIED, "%s is not read as a file of a plan: it must end in .parquet and be no record of the store", key);
 }
 

@@ -23,7 +23,7 @@ enum apiary_code ap_write_plan(struct ap_source *source, const struct apiary_que
     const char *why = NULL;
     wish.query = query;
     *out = NULL;
-    if (source->scan_count + source->named_count == 0) return alone(told, "it reads no frame", err);
+    if (source->scan_count + source->named_count == 0) return alone(told, "it reads no frame and no Parquet file", err);
     if (session->handover == NULL && !ap_write_shared(session, ap_spread_bytes(source), &why)) return alone(told, why, err);
     AP_TRY(ap_plan_make(source, &wish, &made, err));
     if (made.plan == NULL) AP_TRY(alone(told, ap_bytes_text(&made.why), err));

@@ -7,11 +7,10 @@ AP_ROUNDS says how many kills there are (default 6). With APIARY_TEST_ROOT the s
 import json
 import os
 import random
-import signal
 import time
 
 from swarm_nodes import Swarm, finish, rounds  # first: it finds the folders of the others
-from writes import rows, settled, write
+from writes import rows, write
 
 from apiary_cli import REMOTE, main
 
@@ -119,7 +118,7 @@ def beside_others(swarm):
             with swarm.paused():  # or there is nothing left to do before the other is done
                 lost, _, said = swarm.run("sql", text, "--set", "distributed=off")
             code, out, err = finish(asked)
-            settled(swarm)
+            swarm.settled()
             assert code == 0, f"{text}: {code} {out} {err}"
             assert lost == 0 or (begun == "DELETE" and said.startswith("Error (CONFLICT)")), said
             count = str(left if lost == 0 else ROWS)
@@ -138,12 +137,7 @@ def kill(swarm, seed, whom):
     in_pieces(swarm, frame)
     asked = swarm.spread(f"OPTIMIZE {frame}")
     time.sleep(pick.uniform(0.05, 0.9))
-    if whom == "asker":
-        asked.send_signal(signal.SIGKILL)
-    else:
-        swarm.nodes.pop(pick.choice(sorted(swarm.nodes))).end()
-    code, _, err = finish(asked)
-    settled(swarm)
+    code, err = swarm.kill(whom, asked, pick)
     where = f"seed {seed}, {whom} killed: exit {code}: {err}"
     whole(swarm, frame)
     left = cells(swarm, frame)
@@ -161,7 +155,7 @@ def attach(swarm):
     in_pieces(swarm, "later")
     said = swarm.attach_later("OPTIMIZE later")
     assert f"Rearranged {ROWS} rows" in said, said
-    settled(swarm)
+    swarm.settled()
     whole(swarm, "later")
     assert cells(swarm, "later") == 0
 

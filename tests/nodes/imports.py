@@ -13,7 +13,7 @@ import urllib.parse
 import urllib.request
 
 from swarm_nodes import Swarm, finish, rounds  # first: it finds the folders of the others
-from writes import by_swarm, number, rows, settled, write
+from writes import all_or_none, by_swarm, number, rows, write
 
 from apiary_cli import REMOTE, Skip, main
 
@@ -222,7 +222,7 @@ def alone(swarm):
     query = swarm.run("submit", f"INSERT INTO one SELECT a FROM read_parquet('{inside}', hive_partitioning = false)")[1].strip()
     code, out, err = swarm.run("attach", query)
     assert code == 0 and "Committed 3 rows" in out + err, out + err
-    settled(swarm)
+    swarm.settled()
     code, _, err = swarm.run("sql", f"INSERT INTO one SELECT * FROM read_parquet('{inside}')", "--set", "distributed=force", "--set", "local_files=off")
     assert code == 1 and "local_files" in err, err
 
@@ -259,7 +259,7 @@ def changed(swarm):
         for node in swarm.nodes.values():
             node.send(signal.SIGCONT)
         code, _, err = finish(asked)
-        settled(swarm)
+        swarm.settled()
         if code != 0:
             assert f"{frame}/{FILES - 1:03}.parquet changed" in err, err
             code, _, said = swarm.run("sql", f"SELECT count(*) FROM {frame}")
@@ -287,24 +287,9 @@ def kill(swarm, seed, whom):
         time.sleep(pick.uniform(0.1, 0.8))
     running = asked.poll() is None
     HIT.append(running)
-    if whom == "asker":
-        asked.send_signal(signal.SIGKILL)
-    else:
-        swarm.nodes.pop(pick.choice(sorted(swarm.nodes))).end()
-    code, _, err = finish(asked)
-    settled(swarm)
-    where = f"seed {seed}, {whom} killed: {words}: exit {code}: {err}"
-    looked, out, said = swarm.answer(f"SELECT count(*), count(DISTINCT x) FROM {frame}", spread=False)
-    assert looked == 0 or (words[0] == "import" and "(NOT_FOUND)" in said), f"{where}: {said}"
-    there = [int(n) for n in out.splitlines()[1].split(",")] if looked == 0 else [0, 0]
-    assert there in ([0, 0], [ROWS, ROWS]), f"{where}: {there} rows"
-    if code == 0:
-        assert there == [ROWS, ROWS], f"{where}: {there} rows"
-    elif whom == "node":
-        raise AssertionError(where)
-    if whom == "node":
-        swarm.start()
-    print(f"# {whom} killed {'while it ran' if running else 'after the end'}: {there[0]} rows")
+    code, err = swarm.kill(whom, asked, pick)
+    there = all_or_none(swarm, frame, ROWS, code, whom, words[0] == "import", f"seed {seed}, {whom} killed: {words}: exit {code}: {err}")
+    print(f"# {whom} killed {'while it ran' if running else 'after the end'}: {there} rows")
 
 
 def cases(swarm):

@@ -10,7 +10,7 @@ import signal
 import time
 
 from swarm_nodes import Swarm, finish, rounds  # first: it finds the folders of the others
-from writes import by_swarm, number, rows, settled
+from writes import by_swarm, number, rows
 
 from apiary_cli import REMOTE, main
 
@@ -59,7 +59,7 @@ def before_anybody_is_there(swarm):
     assert code == 1 and err.startswith("Error (CONFLICT)"), err
     code, _, err = swarm.run("attach", dropped)
     assert code == 1 and "was cancelled" in err, err
-    settled(swarm)
+    swarm.settled()
     assert rows(swarm, "SELECT count(*), count(DISTINCT x), min(x) FROM u") == [[str(ROWS // 2 + 1)] * 2 + ["-1"]]
     assert rows(swarm, "SELECT count(*), sum(n) FROM c") == [["6", str(ROWS)]]
     assert rows(swarm, "SELECT p, x FROM w ORDER BY p") == [["1", "2"], ["3", "4"]]
@@ -119,7 +119,7 @@ def kill(swarm, seed, whom):
         swarm.nodes.pop(pick.choice(sorted(swarm.nodes))).end()
     if out.strip():
         ended(swarm, out.strip(), f"Committed {ROWS} rows")
-    settled(swarm)
+    swarm.settled()
     there = [int(n) for n in rows(swarm, f"SELECT count(*), count(DISTINCT x) FROM {frame}")[0]]
     where = f"seed {seed}, {whom} killed, in parts: {in_parts}, id: {out}"
     assert there in ([0, 0], [ROWS, ROWS]), f"{where}: {there} rows"

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import uuid
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -101,6 +102,25 @@ class Swarm(Store):
         yield
         for node in self.nodes.values():
             node.send(signal.SIGCONT)
+
+    def kill(self, whom, asked, pick):
+        """-9 for the asker of a statement that runs, or for a node by chance. The statement's end, once nothing that it began is left."""
+        if whom == "asker":
+            asked.send_signal(signal.SIGKILL)
+        else:
+            self.nodes.pop(pick.choice(sorted(self.nodes))).end()
+        code, _, err = finish(asked)
+        self.settled()
+        return code, err
+
+    def settled(self):
+        """Waits until every query that was announced has ended, and what was decided has been done."""
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            if not self.announced():
+                return
+            time.sleep(0.2)
+        raise AssertionError(f"queries without an end: {self.announced()}")
 
     def attach_later(self, text):
         """A statement that is shared out, whose asker is killed once it is announced: what one who comes later is told."""

@@ -6,10 +6,9 @@ AP_ROUNDS says how many kills there are (default 8). With APIARY_TEST_ROOT the s
 
 import os
 import random
-import signal
 import time
 
-from swarm_nodes import SECONDS, Swarm, finish, rounds  # first: it finds the folders of the others
+from swarm_nodes import Swarm, finish, rounds  # first: it finds the folders of the others
 
 from apiary_cli import REMOTE, main
 
@@ -98,7 +97,7 @@ def conflict(swarm):
             with swarm.paused():  # on a busy machine the other came too late twenty times
                 swarm.sql("INSERT INTO w VALUES (-1, -1)")
             code, _, err = finish(asked)
-            settled(swarm)
+            swarm.settled()
             there = number(swarm, "SELECT count(*) FROM w")
             if code != 0:
                 assert must_lose and err.startswith("Error (CONFLICT)") and there == before + 1, f"{text}: {err} {there}"
@@ -111,14 +110,17 @@ def conflict(swarm):
     return sorted(outcomes)
 
 
-def settled(swarm):
-    """Waits until every query that was announced has ended, and what was decided has been done."""
-    end = time.monotonic() + SECONDS
-    while time.monotonic() < end:
-        if not swarm.announced():
-            return
-        time.sleep(0.2)
-    raise AssertionError(f"queries without an end: {swarm.announced()}")
+def all_or_none(swarm, frame, count, code, whom, creates, where):
+    """Each row once, or none; all when the statement said so, and when a node alone was killed: then there is a new one."""
+    looked, out, said = swarm.answer(f"SELECT count(*), count(DISTINCT x) FROM {frame}", spread=False)
+    assert looked == 0 or (creates and "(NOT_FOUND)" in said), f"{where}: {said}"
+    there = [int(n) for n in out.splitlines()[1].split(",")] if looked == 0 else [0, 0]
+    assert there in ([0, 0], [count, count]), f"{where}: {there} rows"
+    assert there == [count, count] or (code != 0 and whom == "asker"), f"{where}: {there} rows"
+    if whom == "node":
+        assert code == 0, where
+        swarm.start()
+    return there[0]
 
 
 def kill(swarm, seed, whom):
@@ -131,30 +133,16 @@ def kill(swarm, seed, whom):
     text = f"CREATE FRAME {frame} AS SELECT p, x FROM t" if creates else f"INSERT INTO {frame} SELECT p, x FROM t"
     asked = swarm.spread(text)
     time.sleep(pick.uniform(0.05, 0.9))
-    if whom == "asker":
-        asked.send_signal(signal.SIGKILL)
-    else:
-        swarm.nodes.pop(pick.choice(sorted(swarm.nodes))).end()
-    code, _, err = finish(asked)
-    settled(swarm)
-    where = f"seed {seed}, {whom} killed: {text}: exit {code}: {err}"
-    looked, out, _ = swarm.answer(f"SELECT count(*), count(DISTINCT x) FROM {frame}", spread=False)
-    there = [int(n) for n in out.splitlines()[1].split(",")] if looked == 0 else [0, 0]
-    assert there in ([0, 0], [ROWS, ROWS]), f"{where}: {there} rows"
-    if code == 0:
-        assert there == [ROWS, ROWS], f"{where}: {there} rows"
-    elif whom == "node":
-        raise AssertionError(where)
-    if whom == "node":
-        swarm.start()
-    print(f"# {whom} killed: {there[0]} rows")
+    code, err = swarm.kill(whom, asked, pick)
+    there = all_or_none(swarm, frame, ROWS, code, whom, creates, f"seed {seed}, {whom} killed: {text}: exit {code}: {err}")
+    print(f"# {whom} killed: {there} rows")
 
 
 def attach(swarm):
     """One who comes later learns what became of it."""
     said = swarm.attach_later("INSERT INTO u SELECT p, x, 'later', 9 FROM t")
     assert f"Committed {ROWS} rows" in said, said
-    settled(swarm)
+    swarm.settled()
     assert number(swarm, "SELECT count(*) FROM u WHERE r = 9") == ROWS
 
 
