@@ -50,7 +50,7 @@ enum apiary_code ap_body_open(struct ap_request *request, bool alone, struct ap_
     AP_TRY(ap_source_resolve(
         request->session, request->statement->body, request->query, source, err));
     enum apiary_code code =
-        alone ? APIARY_OK : ap_write_plan(*source, request->query, plan, NULL, err);
+        alone ? APIARY_OK : ap_write_plan(*source, request->query, plan, err);
     if (code == APIARY_OK && *plan == NULL) code = ap_handover_refuse(request->session, err);
     if (code == APIARY_OK && *plan == NULL) code = ap_source_prepare(*source, err);
     if (code == APIARY_OK) return APIARY_OK;

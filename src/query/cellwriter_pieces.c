@@ -1,7 +1,7 @@
 /* What does not fit when all of it is sorted: rows go into pieces as they come, each piece is sorted and
  * split by partition for itself, and the parts of a partition make its cells.
  *
- * Whatever is sorted or written at once is at most as large as a piece. So small partitions share a COPY,
+ * Whatever is sorted or written at once is at most as large as a piece (the last one and an eighth). So small partitions share a COPY,
  * and a large one of a frame with CLUSTER BY becomes several cells, each in order for itself. */
 #include "query/cellwriter_private.h"
 #include "query/cluster.h"

@@ -157,37 +157,41 @@ static enum apiary_code run_shared(const struct ap_import_share *share, struct a
     return ap_write_spread_run(session, plan, &spread, wrote, err);
 }
 
+/* What leaves the files to this node; NULL: nothing that can be told without a plan. */
+static const char *alone_reason(const struct ap_import_share *share)
+{
+    const struct ap_source *source = share->source;
+    const char *why = NULL;
+    if (source->named_count == 0) return "it reads files that are not Parquet";
+    if (ap_name_temporary(&share->target->entry.name)) return "it is a temporary frame";
+    if (source->named_count == 1) return "one node reads a file that is alone";
+    /* Last: it asks the store. */
+    return ap_write_shared(source->session, ap_spread_bytes(source), &why) ? NULL : why;
+}
+
 enum apiary_code ap_import_spread(const struct ap_import_share *share, struct ap_plan_wrote *wrote,
     size_t *tasks, struct apiary_error *err)
 {
     struct ap_source *source = share->source;
     struct ap_session *session = source->session;
-    struct ap_plan *plan = NULL;
-    AP_AUTO(ap_bytes) why = { 0 };
+    AP_AUTO(ap_plan_made) made = { 0 };
+    struct ap_plan_wish wish = ap_plan_wish_of_tests();
     bool forced = strcmp(ap_config_text(&session->config, AP_CONFIG_distributed), "force") == 0;
-    const char *small = NULL;
+    const char *why = alone_reason(share);
     *tasks = 0;
-    if (source->named_count == 0)
-        AP_TRY(ap_bytes_add_text(&why, "it reads files that are not Parquet", err));
-    else if (ap_name_temporary(&share->target->entry.name))
-        AP_TRY(ap_bytes_add_text(&why, "it is a temporary frame", err));
-    else if (source->named_count == 1)
-        AP_TRY(ap_bytes_add_text(&why, "one node reads a file that is alone", err));
-    else if (!ap_write_shared(session, ap_spread_bytes(source), &small)) /* last: it asks the store */
-        AP_TRY(ap_bytes_add_text(&why, small, err));
-    else {
+    if (why == NULL) {
         AP_TRY(as_query(source, share->reader, err));
-        AP_TRY(ap_write_plan(source, NULL, &plan, &why, err));
-        if (plan == NULL) AP_TRY(ap_source_prepare(source, err));
+        AP_TRY(ap_plan_make(source, &wish, &made, err));
+        if (made.plan == NULL) AP_TRY(ap_source_prepare(source, err));
     }
-    if (plan == NULL) {
-        if (forced) ap_session_notice(session, "not distributed: %s", ap_bytes_text(&why));
+    if (made.plan == NULL) {
+        if (forced)
+            ap_session_notice(
+                session, "not distributed: %s", why != NULL ? why : ap_bytes_text(&made.why));
         return APIARY_OK;
     }
-    *tasks = plan->stages[plan->stage_count - 1].task_count;
-    enum apiary_code code = run_shared(share, plan, wrote, err);
-    ap_plan_free(plan);
-    return code;
+    *tasks = made.plan->stages[made.plan->stage_count - 1].task_count;
+    return run_shared(share, made.plan, wrote, err);
 }
 
 /* ---- apiary_import ---- */

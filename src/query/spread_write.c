@@ -9,13 +9,7 @@ bool ap_write_shared(const struct ap_session *session, uint64_t bytes, const cha
     return *why == NULL;
 }
 
-static enum apiary_code alone(struct ap_bytes *out, const char *why, struct apiary_error *err)
-{
-    return out != NULL ? ap_bytes_add_text(out, why, err) : APIARY_OK;
-}
-
-enum apiary_code ap_write_plan(struct ap_source *source, const struct apiary_query *query, struct ap_plan **out, struct ap_bytes *told,
-    struct apiary_error *err)
+enum apiary_code ap_write_plan(struct ap_source *source, const struct apiary_query *query, struct ap_plan **out, struct apiary_error *err)
 {
     const struct ap_session *session = source->session;
     AP_AUTO(ap_plan_made) made = { 0 };
@@ -23,10 +17,9 @@ enum apiary_code ap_write_plan(struct ap_source *source, const struct apiary_que
     const char *why = NULL;
     wish.query = query;
     *out = NULL;
-    if (source->scan_count + source->named_count == 0) return alone(told, "it reads no frame and no Parquet file", err);
-    if (session->handover == NULL && !ap_write_shared(session, ap_spread_bytes(source), &why)) return alone(told, why, err);
+    if (source->scan_count + source->named_count == 0) return APIARY_OK;
+    if (session->handover == NULL && !ap_write_shared(session, ap_spread_bytes(source), &why)) return APIARY_OK;
     AP_TRY(ap_plan_make(source, &wish, &made, err));
-    if (made.plan == NULL) AP_TRY(alone(told, ap_bytes_text(&made.why), err));
     if (ap_plan_in_parts(made.plan) || session->handover == NULL) *out = AP_TAKE(made.plan); /* else earlier stages would be run here */
     return APIARY_OK;
 }

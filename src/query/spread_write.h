@@ -15,10 +15,9 @@ bool ap_write_shared(const struct ap_session *session, uint64_t bytes, const cha
 /* Is the statement to be handed over and cannot be, as it would have to run here? Then it fails. */
 AP_CHECKED enum apiary_code ap_handover_refuse(struct ap_session *session, struct apiary_error *err);
 
-/* source: resolved, not prepared. *out NULL: the statement is for this node alone; why: one line that says
- * the reason, for who wants it (NULL: nobody). */
+/* source: resolved, not prepared. *out NULL: the statement is for this node alone. */
 AP_CHECKED enum apiary_code ap_write_plan(struct ap_source *source, const struct apiary_query *query,
-    struct ap_plan **out, struct ap_bytes *why, struct apiary_error *err);
+    struct ap_plan **out, struct apiary_error *err);
 
 struct ap_write_spread {
     const struct ap_target *target;

@@ -113,8 +113,7 @@ def beside_others(swarm):
             text, left = ((f"INSERT INTO {frame} VALUES (0, -1, 'n')", ROWS + 1) if begun == "INSERT" else
                           (f"DELETE FROM {frame} WHERE x = 7", ROWS - 1))
             asked = swarm.spread(f"OPTIMIZE {frame}")
-            while not swarm.announced() and asked.poll() is None:
-                time.sleep(0.005)
+            swarm.wait_announced(asked)
             with swarm.paused():  # or there is nothing left to do before the other is done
                 lost, _, said = swarm.run("sql", text, "--set", "distributed=off")
             code, out, err = finish(asked)

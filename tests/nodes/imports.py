@@ -6,7 +6,6 @@ AP_ROUNDS says how many kills there are (default 6). With APIARY_TEST_ROOT the s
 
 import os
 import random
-import signal
 import time
 import urllib.error
 import urllib.parse
@@ -76,10 +75,6 @@ def is_shared(swarm, table):
     assert code == 0 and "distributed: 1 stage" in out and "not distributed" not in out, f"{table}: {out}{err}"
 
 
-def commits(swarm, frame):
-    return REMOTE or by_swarm(swarm, frame)
-
-
 def load(swarm, frame, files, *options):
     code, out, err = swarm.run("import", frame, files, *(options or FORCE))
     assert code == 0, err
@@ -109,7 +104,7 @@ def shared_out(swarm):
     assert rows(swarm, "SELECT count(*), sum(n) FROM g") == [["7", str(ROWS)]] and number(swarm, "SELECT count(*) FROM j") == 1000
     load(swarm, "f", files, "--overwrite", *FORCE)
     whole(swarm, "f")
-    assert REMOTE or (commits(swarm, "f") == 2 and commits(swarm, "c") == 2 and commits(swarm, "g") == 1), "not by the swarm"
+    assert REMOTE or (by_swarm(swarm, "f") == 2 and by_swarm(swarm, "c") == 2 and by_swarm(swarm, "g") == 1), "not by the swarm"
     code, out, err = swarm.run("sql", f"EXPLAIN SELECT count(*) FROM read_parquet('{files}')", *FORCE)
     assert code == 0 and "distributed: 1 stage" in out and f"tasks over {FILES} files" in out and f"of {FILES} files" in out, out + err
     for what in (f"SELECT * FROM read_parquet('{files}')", "SELECT * FROM f"):  # which look at the catalogue: one node does them
@@ -149,7 +144,7 @@ def as_one_node(swarm):
             assert code == 0, err
         same(swarm, "SELECT * FROM {} ORDER BY a", f"h{n}force", f"h{n}off")
         is_shared(swarm, f"read_parquet('{folders}'{more})")
-        assert REMOTE or commits(swarm, f"h{n}force") == 1
+        assert REMOTE or by_swarm(swarm, f"h{n}force") == 1
     assert rows(swarm, f"SELECT count(*), count(p) FROM h0off WHERE day = DATE '2026-01-02'") == [["1", "0"]]
     assert [line[0] for line in rows(swarm, "DESCRIBE SELECT * FROM h2force")] == ["a", "p"]
     # The first file's columns, where it is not by name.
@@ -159,7 +154,7 @@ def as_one_node(swarm):
         assert code == 0, err
     same(swarm, "SELECT * FROM {} ORDER BY a", "o", "o1")
     is_shared(swarm, f"read_parquet('{plain}')")
-    assert REMOTE or [commits(swarm, name) for name in ("m", "m1", "n", "n1", "o", "o1")] == [1, 0, 1, 0, 1, 0]
+    assert REMOTE or [by_swarm(swarm, name) for name in ("m", "m1", "n", "n1", "o", "o1")] == [1, 0, 1, 0, 1, 0]
 
 
 def refused(swarm):
@@ -251,13 +246,9 @@ def changed(swarm):
         frame = f"changed{n}"
         files = landing(swarm, frame)
         asked = swarm.begin("import", frame, files, *FORCE)
-        while not swarm.announced() and asked.poll() is None:
-            time.sleep(0.005)
-        for node in swarm.nodes.values():
-            node.send(signal.SIGSTOP)
-        replace(swarm, frame, f"{FILES - 1:03}.parquet", "000.parquet")
-        for node in swarm.nodes.values():
-            node.send(signal.SIGCONT)
+        swarm.wait_announced(asked)
+        with swarm.paused():
+            replace(swarm, frame, f"{FILES - 1:03}.parquet", "000.parquet")
         code, _, err = finish(asked)
         swarm.settled()
         if code != 0:
@@ -280,8 +271,7 @@ def kill(swarm, seed, whom):
         words = ("sql", pick.choice([f"COPY {frame} FROM '{files}'", f"INSERT INTO {frame} BY NAME SELECT * FROM read_parquet('{files}')"]), *FORCE)
     asked = swarm.begin(*words)
     if seed // 2 % 2 == 0:  # when it has begun; else at any moment
-        while not swarm.announced() and asked.poll() is None:
-            time.sleep(0.005)
+        swarm.wait_announced(asked)
         time.sleep(pick.uniform(0, 0.05))
     else:
         time.sleep(pick.uniform(0.1, 0.8))

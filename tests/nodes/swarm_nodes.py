@@ -99,9 +99,16 @@ class Swarm(Store):
         """No node does anything meanwhile."""
         for node in self.nodes.values():
             node.send(signal.SIGSTOP)
-        yield
-        for node in self.nodes.values():
-            node.send(signal.SIGCONT)
+        try:
+            yield
+        finally:
+            for node in self.nodes.values():
+                node.send(signal.SIGCONT)
+
+    def wait_announced(self, asked):
+        """Until what `asked` began is announced, or it has ended."""
+        while not self.announced() and asked.poll() is None:
+            time.sleep(0.005)
 
     def kill(self, whom, asked, pick):
         """-9 for the asker of a statement that runs, or for a node by chance. The statement's end, once nothing that it began is left."""

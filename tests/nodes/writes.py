@@ -92,8 +92,7 @@ def conflict(swarm):
                 break
             before = number(swarm, "SELECT count(*) FROM w")
             asked = swarm.spread(text)
-            while not swarm.announced() and asked.poll() is None:
-                time.sleep(0.005)
+            swarm.wait_announced(asked)
             with swarm.paused():  # on a busy machine the other came too late twenty times
                 swarm.sql("INSERT INTO w VALUES (-1, -1)")
             code, _, err = finish(asked)

@@ -63,10 +63,12 @@ static void release(struct ArrowArrayStream *stream)
 
 static const struct {
     const char *label, *memory_limit, *cell_size, *frame;
+    int cells; /* not so few, if not 0 */
 } cases[] = {
     { "in pieces", "256MB", "16MB", "CREATE FRAME t (i BIGINT, p BIGINT) PARTITIONED BY (p)" },
     { "in pieces, in order", "256MB", "16MB", "CREATE FRAME t (i BIGINT, p BIGINT) CLUSTER BY (p)" },
-    { "a partition that is cut again", "1GB", "64KB", "CREATE FRAME t (i BIGINT, p BIGINT) PARTITIONED BY (p)" },
+    { "a partition that is cut again", "1GB", "64KB", "CREATE FRAME t (i BIGINT, p BIGINT) PARTITIONED BY (p)",
+        PARTITIONS / 4 },
 };
 
 static void write_case(size_t index)
@@ -91,6 +93,13 @@ static void write_case(size_t index)
     if (code != APIARY_OK) fail_msg("%s: %s", cases[index].label, err.message);
     assert_int_equal(apiary_result_rows_changed(result), BATCHES * ROWS);
     apiary_result_close(result);
+    if (cases[index].cells > 0) {
+        char *info = NULL, wanted[32];
+        assert_int_equal(apiary_frame_info(session, "t", &info, &err), APIARY_OK);
+        snprintf(wanted, sizeof wanted, "\"cell_count\":%d,", cases[index].cells);
+        if (strstr(info, wanted) != NULL) fail_msg("%s: nothing was cut again: %s", cases[index].label, info);
+        apiary_free(info);
+    }
     assert_true_in(cases[index].label, producer.ended);
     assert_int_equal(producer.late, 0);
     apiary_session_close(session);
