@@ -32,6 +32,9 @@ class Swarm(Store):
         self.root = self.uri or self.root
         return self
 
+    def in_bucket(self):
+        return "://" in str(self.root)
+
     def fill(self, rows):
         """The frame t of so many rows in six cells."""
         code, _, err = self.run("sql", "CREATE FRAME t (p INTEGER, x BIGINT) PARTITIONED BY (p); "
@@ -74,11 +77,10 @@ class Swarm(Store):
         assert code == 0, err
         return sum(line.split()[1] == "alive" for line in out.splitlines()[1:])
 
-
     def announced(self):
         """Queries that have not ended, or whose end nobody has tidied up after."""
         names = pathlib.Path(self.root) / "_swarm/queries"
-        if "://" in str(self.root):  # what is in a bucket is seen in a copy of it
+        if self.in_bucket():  # what is in a bucket is seen in a copy of it
             place, _, options = self.root.partition("?")
             for _ in range(LOOKS_MAX):  # an announcement may go while it is copied
                 names = self.folder / f"copy-{uuid.uuid4().hex}"
@@ -96,14 +98,24 @@ class Swarm(Store):
 
     @contextlib.contextmanager
     def paused(self):
-        """No node does anything meanwhile."""
+        """No node does anything meanwhile. On a store that is not a folder they are killed, and others come afterwards: a
+        server may read an upload under a lock (fake-gcs-server does), and one that stops in its midst would stop everybody."""
         for node in self.nodes.values():
-            node.send(signal.SIGSTOP)
+            node.send(signal.SIGKILL if self.in_bucket() else signal.SIGSTOP)
         try:
             yield
         finally:
+            if self.in_bucket():
+                self.replace_all()
             for node in self.nodes.values():
                 node.send(signal.SIGCONT)
+
+    def replace_all(self):
+        """As many other nodes in the place of those that are there."""
+        gone, self.nodes = self.nodes, {}
+        for node in gone.values():
+            node.end()
+            self.start()
 
     def wait_announced(self, asked):
         """Until what `asked` began is announced, or it has ended."""
