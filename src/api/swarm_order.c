@@ -165,8 +165,7 @@ enum apiary_code ap_order_tasks(
         out->tasks[i].memory_mb = ap_leafcut_memory(out->tasks[i].bytes) >> 20;
     }
     if (!good) return ap_fail_memory(err, "a manifest");
-    ap_submit_assign(view, out);
-    return APIARY_OK;
+    return ap_submit_assign(view, out, err);
 }
 
 enum apiary_code ap_order_write(const struct ap_swarm *swarm, struct ap_session *session, const struct ap_order_spec *spec,

@@ -4,13 +4,17 @@
 
 #include <math.h>
 
+static double weight_of(const struct ap_view_node *node)
+{
+    return node->key.caps.bees > 0 ? (double)node->key.caps.bees : 1;
+}
+
 /* Weighted rendezvous: -weight / ln(u), u in (0, 1) by hash of node and key. */
 static double score(const struct ap_view_node *node, uint64_t seed)
 {
     uint64_t hash = ap_hash_bytes(node->key.boot.text, sizeof node->key.boot.text - 1, seed);
     double u = ((double)(hash >> 11) + 0.5) / 9007199254740992.0;
-    double weight = node->key.caps.bees > 0 ? (double)node->key.caps.bees : 1;
-    return -weight / log(u);
+    return -weight_of(node) / log(u);
 }
 
 static uint64_t seed_of(struct ap_str key)
@@ -43,7 +47,15 @@ bool ap_place_holds(const struct ap_view *view, struct ap_caps caps, uint64_t me
     return memory_of(&caps) >= enough(view, memory_mb);
 }
 
-size_t ap_place(const struct ap_view *view, struct ap_str key, uint64_t memory_mb)
+/* The score; below zero, and the lower the fuller, where `load` more would be too much for it. */
+static double score_within(const struct ap_view *view, size_t at, uint64_t seed, const struct ap_place_loads *loads, uint64_t load)
+{
+    const struct ap_view_node *node = &view->nodes[at];
+    double filled = loads != NULL ? (double)(loads->taken[at] + load) / weight_of(node) : 0;
+    return loads != NULL && filled > loads->bee_most ? -filled : score(node, seed);
+}
+
+size_t ap_place_bounded(const struct ap_view *view, struct ap_str key, uint64_t memory_mb, const struct ap_place_loads *loads, uint64_t load)
 {
     size_t best = SIZE_MAX;
     double highest = 0;
@@ -51,15 +63,20 @@ size_t ap_place(const struct ap_view *view, struct ap_str key, uint64_t memory_m
     for (int by_node = 0; by_node < 2 && best == SIZE_MAX; by_node++) {
         if (by_node) least = enough(view, memory_mb);
         for (size_t i = 0; i < view->count; i++) {
-            const struct ap_view_node *node = &view->nodes[i];
-            const struct ap_caps *caps = &node->key.caps;
+            const struct ap_caps *caps = &view->nodes[i].key.caps;
             bool fits = by_node ? memory_of(caps) >= least : caps->memory_per_bee_mb >= memory_mb;
-            if (node->state != AP_NODE_ALIVE || !fits) continue;
-            double value = score(node, seed);
+            if (view->nodes[i].state != AP_NODE_ALIVE || !fits) continue;
+            double value = score_within(view, i, seed, loads, load);
             if (best == SIZE_MAX || value > highest) best = i, highest = value;
         }
     }
+    if (best != SIZE_MAX && loads != NULL) loads->taken[best] += load;
     return best;
+}
+
+size_t ap_place(const struct ap_view *view, struct ap_str key, uint64_t memory_mb)
+{
+    return ap_place_bounded(view, key, memory_mb, NULL, 0);
 }
 
 static bool among(const char *boot, const char *const *list, size_t count)

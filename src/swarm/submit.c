@@ -5,18 +5,61 @@
 #include "swarm/place.h"
 #include "swarm/result.h"
 
-enum { SETTLE_S = 60, TRIES_MAX = 12, BACKOFF_BASE_US = 50000, BACKOFF_CAP_US = 2000000 };
-#define POLL_FIRST_US INT64_C(50000)
+#include <stdlib.h>
 
-void ap_submit_assign(const struct ap_view *view, struct ap_manifest *manifest)
+enum { POLL_PART = 8, POLL_LOOKS = 3, SETTLE_S = 60, TRIES_MAX = 12, BACKOFF_BASE_US = 50000, BACKOFF_CAP_US = 2000000 };
+#define POLL_LEAST_US INT64_C(5000)
+#define TASK_BYTES (UINT64_C(1) << 20)
+#define SHARE_MOST 1.125
+
+/* ---- who gets what ---- */
+
+/* A task costs something whatever it reads. */
+static uint64_t load_of(const struct ap_manifest_task *task)
 {
+    return task->bytes + TASK_BYTES;
+}
+
+static int by_load(const void *left, const void *right)
+{
+    const struct ap_manifest_task *a = *(struct ap_manifest_task *const *)left, *b = *(struct ap_manifest_task *const *)right;
+    if (load_of(a) != load_of(b)) return load_of(a) < load_of(b) ? 1 : -1;
+    return a < b ? -1 : a > b;
+}
+
+/* What each bee of those who live should get at most, over its even share: tasks are not all alike, and cells should stay where they lie cached. */
+static double bee_most(const struct ap_view *view, const struct ap_manifest *manifest)
+{
+    double all = 0, bees = 0;
+    for (size_t i = 0; i < manifest->task_count; i++) all += (double)load_of(&manifest->tasks[i]);
+    for (size_t i = 0; i < view->count; i++)
+        if (view->nodes[i].state == AP_NODE_ALIVE) bees += view->nodes[i].key.caps.bees > 0 ? (double)view->nodes[i].key.caps.bees : 1;
+    return bees > 0 ? all / bees * SHARE_MOST : 0;
+}
+
+enum apiary_code ap_submit_assign(const struct ap_view *view, struct ap_manifest *manifest, struct apiary_error *err)
+{
+    struct ap_place_loads loads = { ap_calloc(view->count + 1, sizeof *loads.taken), bee_most(view, manifest) };
+    struct ap_manifest_task **order = ap_calloc(manifest->task_count + 1, sizeof *order);
+    if (loads.taken == NULL || order == NULL) {
+        ap_free(loads.taken);
+        ap_free(order);
+        return ap_fail_memory(err, "an assignment of tasks");
+    }
+    for (size_t i = 0; i < manifest->task_count; i++) order[i] = &manifest->tasks[i];
+    qsort(order, manifest->task_count, sizeof(struct ap_manifest_task *), by_load);
     for (size_t i = 0; i < manifest->task_count; i++) {
-        struct ap_manifest_task *task = &manifest->tasks[i];
+        struct ap_manifest_task *task = order[i];
         if (task->node.text[0] != '\0') continue;
-        size_t at = ap_place(view, task->body, task->memory_mb);
+        size_t at = ap_place_bounded(view, task->body, task->memory_mb, &loads, load_of(task));
         if (at != SIZE_MAX) task->node = view->nodes[at].key.boot;
     }
+    ap_free(loads.taken);
+    ap_free(order);
+    return APIARY_OK;
 }
+
+/* ---- announcing, and waiting ---- */
 
 static enum apiary_code put_until(const struct ap_swarm *swarm, const char *key, struct ap_str body, struct apiary_error *err)
 {
@@ -100,13 +143,22 @@ static enum apiary_code settle_commit(const struct ap_swarm *swarm, const struct
     }
 }
 
+/* How long until the next look: a part of what has passed, so that little is added to it; more where a look takes long. */
+static int64_t poll_us(const struct ap_swarm *swarm, int64_t first_us, int64_t asked_us)
+{
+    int64_t now_us = ap_mono_us(swarm->env), wait_us = (now_us - first_us) / POLL_PART, most_us = swarm->heartbeat_us / 2;
+    if (wait_us < POLL_LOOKS * (now_us - asked_us)) wait_us = POLL_LOOKS * (now_us - asked_us);
+    if (wait_us < POLL_LEAST_US) wait_us = POLL_LEAST_US;
+    return wait_us < most_us ? wait_us : most_us;
+}
+
 static enum apiary_code wait_for(const struct ap_swarm *swarm, const struct ap_manifest *manifest, const struct ap_cancel *cancel, bool leave,
     struct ap_end *end, struct ap_outcome *outcome, struct apiary_error *err)
 {
-    int64_t wait_us = POLL_FIRST_US, cap_us = swarm->heartbeat_us / 2, now_us = manifest->created_us, begun_us = ap_mono_us(swarm->env);
+    int64_t now_us = manifest->created_us, begun_us = ap_mono_us(swarm->env), first_us = begun_us;
     bool ended = false, out = false;
     while (!ended) {
-        int64_t heard_us = now_us;
+        int64_t heard_us = now_us, asked_us = ap_mono_us(swarm->env);
         enum apiary_code code = look(swarm, manifest, cancel, leave, end, &ended, &out, &now_us, err);
         if (now_us != heard_us) begun_us = ap_mono_us(swarm->env);
         if (code != APIARY_OK) {
@@ -115,8 +167,7 @@ static enum apiary_code wait_for(const struct ap_swarm *swarm, const struct ap_m
             if (ap_query_over(manifest, now_us + (ap_mono_us(swarm->env) - begun_us))) return code;
         }
         if (ended) break;
-        pause_for(swarm, code == APIARY_OK ? cancel : NULL, wait_us);
-        wait_us = wait_us * 8 / 5 < cap_us ? wait_us * 8 / 5 : cap_us;
+        pause_for(swarm, code == APIARY_OK ? cancel : NULL, poll_us(swarm, first_us, asked_us));
     }
     if (end->decision == AP_END_COMMIT) AP_TRY(settle_commit(swarm, manifest, end, out, now_us, outcome, err));
     enum apiary_code removed = ap_finish_unannounce(swarm, manifest->id.text, NULL); /* else a node does it */

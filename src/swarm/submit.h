@@ -6,9 +6,9 @@
 #include "swarm/finish.h"
 #include "swarm/view.h"
 
-/* Assigns each task that names no node to the one where `key_of` says it is best placed: by rendezvous
- * hashing of the task's body, so that the same cells go to the same node while it lives. */
-void ap_submit_assign(const struct ap_view *view, struct ap_manifest *manifest);
+/* Assigns each task that names no node: by rendezvous hashing of its body, so that the same cells go to the same node while it
+ * lives, the largest tasks first, to nobody much more than its bees' share of the bytes. codes: MEMORY */
+AP_CHECKED enum apiary_code ap_submit_assign(const struct ap_view *view, struct ap_manifest *manifest, struct apiary_error *err);
 
 /* Writes the manifest, then the announcement, then rings. After OK the query goes on whatever becomes
  * of this process. codes: LIMIT, IO, UNCERTAIN, DENIED, FULL, MEMORY */

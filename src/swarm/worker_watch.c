@@ -8,6 +8,8 @@
 enum {
     BELL_BUSY = 20,     /* hundredths of a heartbeat between looks at the bell */
     BELL_IDLE = 40,
+    BELL_LEAST = 2,     /* where the store answers at once */
+    BELL_LOOKS = 50,    /* as many times what a look takes */
     IDLE_SOME = 1200,   /* idle for so long: a beat every 3 intervals */
     IDLE_LONG = 12000,  /* a beat every 12 */
     PACE_SOME = 3,
@@ -127,6 +129,14 @@ static bool bell_rang(struct ap_worker *worker)
     return rang;
 }
 
+/* Until the next look at the bell, when the last took so long: sooner where that costs nothing. */
+static int64_t bell_us(const struct ap_worker *worker, bool seldom, int64_t look_us)
+{
+    int64_t most_us = ap_worker_times(worker, seldom ? BELL_IDLE : BELL_BUSY), least_us = ap_worker_times(worker, BELL_LEAST);
+    int64_t wait_us = look_us * BELL_LOOKS > least_us ? look_us * BELL_LOOKS : least_us;
+    return wait_us < most_us ? wait_us : most_us;
+}
+
 /* Busy, or idle for a while: how often to beat and to look. */
 static void set_pace(struct ap_worker *worker, int64_t now_us)
 {
@@ -212,8 +222,8 @@ void ap_worker_watch(void *context)
         bool look = nudged || now_us >= worker->next_view_us;
         if (now_us >= worker->next_bell_us) {
             bool seldom = worker->alone || worker->interval_us > worker->swarm.heartbeat_us * PACE_SOME;
-            worker->next_bell_us = now_us + ap_worker_times(worker, seldom ? BELL_IDLE : BELL_BUSY);
             if (bell_rang(worker)) look = true;
+            worker->next_bell_us = now_us + bell_us(worker, seldom, ap_mono_us(env) - now_us);
         }
         if (look) look_at_world(worker);
         note_idle(worker, ap_mono_us(env));

@@ -353,7 +353,7 @@ static void submit_one(struct sim_node *node, struct person *person, const struc
     struct ap_manifest manifest = { .id = query->id, .writes = query->writes, .submitter = swarm->boot, .created_us = view.now_us,
         .deadline_us = view.now_us + world->deadline_us, .task_timeout_us = 90 * SECOND, .tries = 3, .plan = ap_str_from(plan), .tasks = list,
         .task_count = count };
-    ap_submit_assign(&view, &manifest);
+    if (ap_submit_assign(&view, &manifest, NULL) != APIARY_OK) abort();
     enum apiary_code code = ap_submit(swarm, &manifest, NULL);
     if (sim_crashed(node)) return;
     query->announced = code == APIARY_OK;

@@ -4,6 +4,7 @@
 
 #include "swarm/place.h"
 #include "swarm/query_key.h"
+#include "swarm/submit.h"
 
 #include <stdlib.h>
 
@@ -95,6 +96,68 @@ static void places_are_shared_by_bees(void **state)
     ap_map_done(&view.places);
 }
 
+/* Nobody gets much more than its bees' share, however the hashes fall; what fits where the hash says stays there. */
+static void shares_have_a_bound(void **state)
+{
+    enum { NODES = 4, ROUNDS = 200, TASKS = 40 };
+    struct ap_view_node nodes[NODES] = { 0 };
+    struct ap_view view = { .nodes = nodes, .count = NODES };
+    size_t moved = 0, placed = 0;
+    struct apiary_error err;
+    (void)state;
+    for (size_t i = 0; i < NODES; i++) {
+        snprintf(nodes[i].key.boot.text, sizeof nodes[i].key.boot.text, "%032zx", i + 1);
+        nodes[i].key.caps = (struct ap_caps) { i == 2 ? 2 : 1, 512, 5000, 1 };
+        nodes[i].state = i == 3 ? AP_NODE_DEAD : AP_NODE_ALIVE;
+    }
+    for (int round = 0; round < ROUNDS; round++) {
+        uint64_t got[NODES] = { 0 };
+        size_t count = round % 2 ? 4 : TASKS; /* as many as bees, or ten times that */
+        struct ap_manifest_task tasks[TASKS] = { 0 };
+        char names[TASKS][32];
+        for (size_t i = 0; i < count; i++) {
+            snprintf(names[i], sizeof names[i], "cell %d.%zu", round, i);
+            tasks[i] = (struct ap_manifest_task) { .body = ap_str_from(names[i]), .bytes = count == 4 ? 100 << 20 : (uint64_t)(50 + i % 5) << 20 };
+        }
+        struct ap_manifest manifest = { .tasks = tasks, .task_count = count };
+        assert_ok(ap_submit_assign(&view, &manifest, &err));
+        for (size_t i = 0; i < count; i++) {
+            size_t at = 0;
+            while (at < NODES && strcmp(nodes[at].key.boot.text, tasks[i].node.text) != 0) at++;
+            assert_true(at < 3); /* somebody who lives */
+            got[at] += tasks[i].bytes >> 20;
+            moved += at != ap_place(&view, tasks[i].body, 0);
+            placed++;
+        }
+        if (count == 4) assert_true(got[0] == 100 && got[1] == 100 && got[2] == 200);
+        else assert_true(got[0] <= 585 && got[1] <= 585 && got[2] <= 1170); /* an eighth above the share of 520 MiB a bee */
+    }
+    assert_true(moved < placed / 3);
+}
+
+/* Who cannot hold them gets none of the large ones, however little it has; one named already stays. */
+static void bounds_come_after_memory(void **state)
+{
+    struct ap_view_node nodes[2] = { 0 };
+    struct ap_view view = { .nodes = nodes, .count = 2 };
+    struct ap_manifest_task tasks[6] = { 0 };
+    struct apiary_error err;
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(nodes[i].key.boot.text, sizeof nodes[i].key.boot.text, "%032zx", i + 1);
+        nodes[i].key.caps = (struct ap_caps) { 1, i == 0 ? 128 : 1024, 5000, 1 };
+    }
+    for (size_t i = 0; i < 6; i++) tasks[i] = (struct ap_manifest_task) { .body = AP_STR("one cell"), .bytes = 64 << 20, .memory_mb = i < 4 ? 512 : 64 };
+    tasks[5].node = nodes[1].key.boot;
+    struct ap_manifest manifest = { .tasks = tasks, .task_count = 6 };
+    assert_ok(ap_submit_assign(&view, &manifest, &err));
+    for (size_t i = 0; i < 6; i++) assert_string_equal(tasks[i].node.text, nodes[i == 4 ? 0 : 1].key.boot.text);
+    nodes[0].state = nodes[1].state = AP_NODE_DEAD;
+    for (size_t i = 0; i < 6; i++) tasks[i].node.text[0] = '\0';
+    assert_ok(ap_submit_assign(&view, &manifest, &err));
+    for (size_t i = 0; i < 6; i++) assert_string_equal(tasks[i].node.text, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -102,6 +165,8 @@ int main(void)
         cmocka_unit_test(others_are_passed_over),
         cmocka_unit_test(ids_carry_their_time),
         cmocka_unit_test(places_are_shared_by_bees),
+        cmocka_unit_test(shares_have_a_bound),
+        cmocka_unit_test(bounds_come_after_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
