@@ -7,6 +7,7 @@
 #include "query/running.h"
 #include "runtime/ipc_file.h"
 #include "swarm/claim.h"
+#include "swarm/place.h"
 #include "swarm/result.h"
 
 #include <inttypes.h>
@@ -394,7 +395,9 @@ static void note_places(const struct ap_view *view, const struct ap_manifest *ma
 {
     for (size_t i = 0; i < manifest->task_count; i++) {
         const struct ap_view_node *node = ap_view_find(view, manifest->tasks[i].node.text);
-        if (node != NULL) snprintf(figures[i].placed, sizeof figures[i].placed, "%.60s", node->key.label);
+        if (node == NULL) continue;
+        snprintf(figures[i].placed, sizeof figures[i].placed, "%.60s", node->key.label);
+        figures[i].balanced = &view->nodes[ap_place(view, manifest->tasks[i].body, manifest->tasks[i].memory_mb)] != node;
     }
 }
 

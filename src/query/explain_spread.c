@@ -53,7 +53,9 @@ static enum apiary_code say_place(struct ap_rows *rows, const struct ap_plan_fig
     ap_size_format(memory, size);
     if (memory > 0) snprintf(need, sizeof need, "; needs %s", size);
     if (figures == NULL || figures->placed[0] == '\0') return ap_rows_say(rows, err, "    for this node%s", need);
-    return ap_rows_say(rows, err, "    for %s: its first cell is that node's by hash, and cached there once it was read%s", figures->placed, need);
+    return ap_rows_say(rows, err, "    for %s: %s%s", figures->placed,
+        figures->balanced ? "balance, its first cell is another node's by hash, which has its share"
+                          : "its first cell is that node's by hash, and cached there once it was read", need);
 }
 
 static enum apiary_code say_tasks(struct ap_rows *rows, const struct ap_plan *plan,

@@ -180,6 +180,7 @@ struct ap_plan_figures {
     int tries;          /* 0: not known */
     char where[64];     /* the node; "": this one */
     char placed[64];    /* the node that it was given to; "": this one */
+    bool balanced;      /* not where its first cell falls by hash: that node has its share */
     const char *taken;  /* why another one took it over last; static; NULL: none did */
     int bees;           /* of its chamber; 0: not known */
     int64_t wait_us;    /* until its frames were found and a chamber was free */
