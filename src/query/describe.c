@@ -157,6 +157,7 @@ static enum apiary_code describe_query(
     struct ap_source *source = NULL;
     AP_AUTO(ap_described_list) columns = { 0 };
     AP_TRY(ap_source_open(request->session, query, request->query, &source, err));
+    ap_source_share(source);
     enum apiary_code code =
         ap_source_describe(source, ap_bytes_view(&source->sql), request->query, &columns, err);
     ap_source_close(source);

@@ -37,6 +37,21 @@ enum apiary_code ap_planner_sql(
     return APIARY_OK;
 }
 
+/* Questions are asked one after the other: they share an engine instance, which keeps the schemas meanwhile. */
+static enum apiary_code share(struct ap_source *source, struct apiary_error *err)
+{
+    ap_assert(source->undo.count == 0);
+    ap_source_share(source);
+    return source->kept ? ap_source_schema_undos(source, &source->undo, err) : APIARY_OK;
+}
+
+static void unshare(struct ap_source *source)
+{
+    source->kept = false;
+    ap_texts_done(&source->undo);
+    memset(&source->undo, 0, sizeof source->undo);
+}
+
 /* Columns of `sql` over the empty views and `extra`. */
 enum apiary_code ap_planner_describe(struct ap_planner *planner, struct ap_str sql,
     const struct ap_texts *extra, const struct apiary_query *query, struct ap_described_list *out,
@@ -52,8 +67,10 @@ enum apiary_code ap_planner_describe(struct ap_planner *planner, struct ap_str s
             code = ap_texts_add(setup, ap_str_from(planner->firsts.items[i]), err);
     for (size_t i = 0; code == APIARY_OK && extra != NULL && i < extra->count; i++)
         code = ap_texts_add(setup, ap_str_from(extra->items[i]), err);
+    if (code == APIARY_OK) code = share(planner->source, err);
     if (code == APIARY_OK)
         code = ap_source_describe(planner->source, sql, query, out, err);
+    unshare(planner->source);
     ap_texts_done(setup);
     memset(setup, 0, sizeof *setup);
     return code;

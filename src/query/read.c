@@ -272,6 +272,7 @@ static enum apiary_code explain(struct ap_request *request, struct ap_source *so
         return ap_rows_say(rows, err, "this node's %s", line);
     }
     AP_TRY(ap_source_prepare(source, err));
+    ap_source_share(source);
     AP_TRY(explain_engine(request, source, rows, err));
     if (!request->statement->flags.analyze) return APIARY_OK;
     struct ap_store_counts asked = { 0 };

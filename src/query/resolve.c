@@ -318,15 +318,15 @@ static enum apiary_code add_frame_views(struct ap_source *source, struct apiary_
 }
 
 /* A database of the engine is born with a schema "main", which goes with it. */
-static enum apiary_code add_schema_undos(struct ap_source *source, struct apiary_error *err)
+enum apiary_code ap_source_schema_undos(struct ap_source *source, struct ap_texts *out, struct apiary_error *err)
 {
     const struct ap_needs *needs = source->needs;
     for (size_t i = 0; i < needs->hives.count; i++)
-        AP_TRY(ap_texts_printf(&source->undo, err, "DETACH %s", needs->hives.items[i]));
+        AP_TRY(ap_texts_printf(out, err, "DETACH %s", needs->hives.items[i]));
     for (size_t i = 0; i < needs->schemas.count; i++) {
         struct ap_str name = ap_str_from(needs->schemas.items[i]), born = AP_STR(".\"main\"");
-        if (ap_str_ends_with(name, born)) AP_TRY(ap_texts_add(&source->undo, AP_STR(""), err));
-        else AP_TRY(ap_texts_printf(&source->undo, err, "DROP SCHEMA %s", needs->schemas.items[i]));
+        if (ap_str_ends_with(name, born)) AP_TRY(ap_texts_add(out, AP_STR(""), err));
+        else AP_TRY(ap_texts_printf(out, err, "DROP SCHEMA %s", needs->schemas.items[i]));
     }
     return APIARY_OK;
 }
@@ -377,7 +377,7 @@ static enum apiary_code add_setup(
 {
     struct ap_session *session = source->session;
     AP_TRY(ap_source_schemas(source, &source->setup, err));
-    AP_TRY(add_schema_undos(source, err));
+    AP_TRY(ap_source_schema_undos(source, &source->undo, err));
     AP_TRY(note_replays(source, err));
     AP_TRY(add_frame_views(source, err));
     ap_assert(source->undo.count == source->setup.count); /* each of these has its own */

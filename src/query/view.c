@@ -93,6 +93,7 @@ static enum apiary_code bind(struct ap_source *source, const struct ap_statement
     AP_AUTO(ap_bytes) sql = { 0 };
     AP_AUTO(ap_described_list) described = { 0 };
     AP_TRY(with_columns(statement, ap_bytes_view(&source->sql), &sql, err));
+    ap_source_share(source);
     AP_TRY(ap_source_describe(source, ap_bytes_view(&sql), NULL, &described, err));
     AP_TRY(ap_bytes_add_text(columns, "[", err));
     for (size_t i = 0; i < described.count; i++) {
