@@ -199,6 +199,7 @@ static enum apiary_code drain(struct job *job)
 static enum apiary_code deliver(struct job *job)
 {
     uint64_t rows = 0;
+    if (job->for_reason) return drain(job);
     switch (job->mode) {
         case MODE_ARROW:
             AP_TRY(bee_result_arrow(job->hive->control, job->number, &job->result,
@@ -254,15 +255,51 @@ static enum apiary_code run(struct job *job)
 
 /* ---- the end ---- */
 
+static void close_result(struct job *job)
+{
+    if (job->has_result) duckdb_destroy_result(&job->result);
+    if (job->pending) duckdb_destroy_pending(&job->pending);
+    job->has_result = false;
+}
+
+static void close_statement(struct job *job)
+{
+    close_result(job);
+    if (job->statement) duckdb_destroy_prepare(&job->statement);
+}
+
 /* Ends the statement: its files are closed, and the connection is taken from the
  * reader thread. After this the job may be told as over. */
 static void end_statement(struct job *job, bool failed)
 {
     bee_control_finish(job->hive->control);
-    if (job->has_result) duckdb_destroy_result(&job->result);
-    if (job->pending) duckdb_destroy_pending(&job->pending);
-    if (job->shared && !failed) bee_job_keep_question(job);
-    if (job->statement) duckdb_destroy_prepare(&job->statement);
+    if (job->shared && !failed) {
+        close_result(job);
+        bee_job_keep_question(job);
+    }
+    close_statement(job);
+}
+
+/* Where a thread of the engine fails while no row is fetched, the next fetch says that it was interrupted, and why is
+ * gone (SimpleBufferedData::ExecuteTaskInternal of engine 1.5.5 looks at the interrupt before the error). A query can be run again to hear it. */
+static enum apiary_code find_reason(struct job *job)
+{
+    enum { TRIES = 3 };
+    enum apiary_code code = APIARY_CANCELLED;
+    bool can = !job->shared && !bee_job_has_inputs(job) && (job->mode == MODE_ARROW || job->mode == MODE_JSON);
+    for (int i = 0; can && i < TRIES && code == APIARY_CANCELLED && !bee_control_cancelled(job->hive->control); i++) {
+        bee_control_connection_set(job->hive->control, NULL);
+        close_statement(job);
+        bee_job_give_instance(job, true);
+        ap_bytes_done(&job->settings);
+        ap_bytes_done(&job->answer);
+        *job = (struct job) { .hive = job->hive, .number = job->number, .document = job->document, .for_reason = true };
+        bee_failure_init(&job->why);
+        code = run(job);
+    }
+    if (code == APIARY_OK || (code == APIARY_CANCELLED && !bee_control_cancelled(job->hive->control)))
+        return bee_fail(&job->why, "lost", APIARY_SQL, "the statement failed, and the engine lost the reason: run it again to see it");
+    return code;
 }
 
 static enum apiary_code send_done(struct job *job, uint64_t cpu_us, struct apiary_error *err)
@@ -302,11 +339,9 @@ enum apiary_code bee_job_run(
     }
     if (code != APIARY_OK) {
         bee_inputs_failure(job.inputs, &job.why);
+        if (code == APIARY_CANCELLED && !bee_control_cancelled(hive->control)) code = find_reason(&job);
         if (bee_control_cancelled(hive->control))
             (void)bee_fail(&job.why, "cancelled", APIARY_CANCELLED, "cancelled");
-        else if (code == APIARY_CANCELLED) /* a thread that fails stops the others, who may tell of that first */
-            (void)bee_fail(&job.why, "lost", APIARY_SQL,
-                "the statement failed, and the engine lost the reason: run it again to see it");
     }
     bool failed = code != APIARY_OK;
     end_statement(&job, failed);

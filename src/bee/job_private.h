@@ -15,6 +15,7 @@ struct job {
     yyjson_val *document;
     enum mode mode;
     bool shared, kept;
+    bool for_reason;     /* it runs only to fail again: its rows are let go */
     bool in_transaction; /* the set-up of a kept one */
     struct bee_measures measures;
     struct ap_bytes settings; /* as SET statements */

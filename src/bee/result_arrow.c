@@ -3,6 +3,7 @@
 #include "bee/arrow_build.h"
 #include "bee/arrow_type.h"
 #include "core/time.h"
+#include "core/wire.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -71,9 +72,8 @@ static enum apiary_code fill_memfd(const struct ArrowBuffer *header, const struc
             done -= (ssize_t)step;
         }
     }
-    if (code == APIARY_OK &&
-        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL))
-        code = ap_fail_errno(err, errno, "seal of a result batch");
+    int error = code == APIARY_OK ? ap_memfd_seal(fd) : 0;
+    if (error != 0) code = ap_fail_errno(err, error, "seal of a result batch");
     if (code != APIARY_OK) {
         close(fd);
         return code;

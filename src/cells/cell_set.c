@@ -502,7 +502,11 @@ static enum apiary_code copy_whole(
         close(fd);
         return code;
     }
-    (void)fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
+    int error = ap_memfd_seal(fd);
+    if (error != 0) {
+        close(fd);
+        return ap_fail_errno(err, error, "cannot copy cell %s", cell->key);
+    }
     cell->copy_fd = fd;
     return APIARY_OK;
 }

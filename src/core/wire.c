@@ -71,14 +71,26 @@ static enum apiary_code write_all(int fd, const char *data, size_t size, struct 
     return APIARY_OK;
 }
 
+int ap_memfd_seal(int fd)
+{
+    enum { FIRST_US = 500, LONGEST_US = 200000, TRIES = 40 };
+    useconds_t wait_us = FIRST_US;
+    for (int i = 0;; i++) {
+        if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == 0) return 0;
+        if (errno == EINTR) continue;
+        if (errno != EBUSY || i >= TRIES) return errno;
+        usleep(wait_us);
+        wait_us = wait_us * 2 < LONGEST_US ? wait_us * 2 : LONGEST_US;
+    }
+}
+
 enum apiary_code ap_memfd_sealed(const void *data, size_t size, int *fd, struct apiary_error *err)
 {
     int made = memfd_create("apiary", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (made < 0) return ap_fail_errno(err, errno, "making shared memory");
     enum apiary_code code = write_all(made, data, size, err);
-    if (code == APIARY_OK &&
-        fcntl(made, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
-        code = ap_fail_errno(err, errno, "sealing shared memory");
+    int error = code == APIARY_OK ? ap_memfd_seal(made) : 0;
+    if (error != 0) code = ap_fail_errno(err, error, "sealing shared memory");
     if (code != APIARY_OK) {
         close(made);
         return code;

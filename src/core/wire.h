@@ -152,6 +152,9 @@ AP_CHECKED enum apiary_code ap_wire_send(int socket, const struct ap_wire_messag
  * cancel (may be NULL): CANCELLED as soon as it is requested. */
 AP_CHECKED enum apiary_code ap_wire_receive(int socket, struct ap_wire_message *out, int timeout_ms,
     const struct ap_cancel *cancel, struct apiary_error *err);
+/* Seals a memfd for good: nobody can write to it, or make it shorter or longer, from here on. Waits a few seconds where the
+ * kernel holds pages of it (it moves them about where memory is scarce, and answers EBUSY meanwhile). An errno, or 0. */
+int ap_memfd_seal(int fd);
 /* A memfd of `size` bytes, filled from data, sealed against write, grow and shrink. */
 AP_CHECKED enum apiary_code ap_memfd_sealed(const void *data, size_t size, int *fd, struct apiary_error *err);
 /* Maps a received memfd read-only after checking its seals (SHRINK, or touching it could

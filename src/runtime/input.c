@@ -183,9 +183,8 @@ static enum apiary_code too_large(int64_t bytes, struct apiary_error *err)
 
 static enum apiary_code seal(int fd, struct apiary_error *err)
 {
-    int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
-    if (fcntl(fd, F_ADD_SEALS, seals) == 0) return APIARY_OK;
-    return ap_fail_errno(err, errno, "sealing shared memory for an input");
+    int error = ap_memfd_seal(fd);
+    return error == 0 ? APIARY_OK : ap_fail_errno(err, error, "sealing shared memory for an input");
 }
 
 static enum apiary_code memory_of(const struct ArrowBuffer *head, const struct ArrowBuffer *body,

@@ -388,6 +388,21 @@ static void streams_with_slow_credits(void **state)
     outcome_done(&out);
 }
 
+/* Threads of the engine run ahead of who reads: they fail while no row is fetched, and the reason is heard all the same. */
+static void what_fails_between_fetches_says_why(void **state)
+{
+    struct driver *driver = *state;
+    for (int i = 1; i <= 60; i++) {
+        struct outcome out;
+        driver_run(driver, &(struct driving) { .credits_first = 1, .slow = true }, &out,
+            "{\"sql\":\"SELECT CASE WHEN i = %d THEN error('late') ELSE i END AS n, i AS m FROM range(6000000) t(i)\",\"threads\":2%s}",
+            50000 * i, i % 2 ? "" : ",\"kept\":true,\"setup\":[\"CREATE TEMP VIEW v AS SELECT 1\"]");
+        assert_failed("late", &out, "invalid_input", "late");
+        outcome_done(&out);
+    }
+    driver_sql(driver, "SELECT 1");
+}
+
 static void large_values_are_cut_into_batches(void **state)
 {
     struct driver *driver = *state;
@@ -699,6 +714,7 @@ int main(void)
         cmocka_unit_test(a_query_is_bound_once),
         cmocka_unit_test(settings_apply),
         cmocka_unit_test(streams_with_slow_credits),
+        cmocka_unit_test(what_fails_between_fetches_says_why),
         cmocka_unit_test(large_values_are_cut_into_batches),
         cmocka_unit_test(cancels),
         cmocka_unit_test(a_late_cancel_hits_nothing),

@@ -1,6 +1,8 @@
 #include "apiary_test.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -343,6 +345,32 @@ static void test_memfd(void **state)
     assert_code(ap_memfd_map(fd, 100, &data, &size, &err), APIARY_CORRUPT);
 }
 
+static void *unmap_later(void *mapped)
+{
+    usleep(20000);
+    munmap(mapped, 1);
+    return NULL;
+}
+
+/* The kernel says EBUSY while it moves the pages about, and as it does here, while somebody has them mapped for writing. */
+static void test_a_busy_memfd_is_waited_for(void **state)
+{
+    pthread_t thread;
+    int fd = memfd_create("busy", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    (void)state;
+    assert_true(fd >= 0 && ftruncate(fd, 1) == 0);
+    void *mapped = mmap(NULL, 1, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    assert_true(mapped != MAP_FAILED);
+    assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), -1);
+    assert_int_equal(errno, EBUSY);
+    assert_int_equal(pthread_create(&thread, NULL, unmap_later, mapped), 0);
+    assert_int_equal(ap_memfd_seal(fd), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(pwrite(fd, "x", 1, 0), -1);
+    assert_int_equal(ap_memfd_seal(fd), EPERM); /* it is, for good */
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -355,6 +383,7 @@ int main(void)
         cmocka_unit_test(test_hostile_bodies),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_memfd),
+        cmocka_unit_test(test_a_busy_memfd_is_waited_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
