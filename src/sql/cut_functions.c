@@ -5,8 +5,8 @@
 static const struct ap_cut_aggregate_kind aggregates[] = {
     { "count_star", AP_MERGE_COUNT, 0, true, false, false },
     { "count", AP_MERGE_COUNT, 1, true, false, true },
-    { "count_if", AP_MERGE_COUNT, 1, true, false, false },
-    { "countif", AP_MERGE_COUNT, 1, true, false, false },
+    { "count_if", AP_MERGE_SUM, 1, true, false, false }, /* of no rows it is NULL, as a sum is */
+    { "countif", AP_MERGE_SUM, 1, true, false, false },
     { "sum", AP_MERGE_SUM, 1, false, true, true },
     { "sum_no_overflow", AP_MERGE_SUM, 1, false, true, false },
     { "avg", AP_MERGE_AVERAGE, 1, false, true, true },
