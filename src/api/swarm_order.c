@@ -157,10 +157,8 @@ enum apiary_code ap_order_tasks(
     out->tasks = ap_arena_alloc(&out->arena, out->task_count * sizeof *out->tasks);
     if (out->tasks == NULL) return ap_fail_memory(err, "a manifest");
     for (size_t i = 0; i < out->task_count; i++) {
-        struct ap_str cell = AP_STR("statement");
-        if (stage != NULL && stage->tasks[i].count > 0)
-            cell = ap_str_from(run->plan->frames[stage->shard_frame].cells[stage->tasks[i].first]);
-        out->tasks[i].body = ap_arena_str(&out->arena, cell, &good);
+        const char *cell = stage != NULL ? ap_plan_first_cell(run->plan, stage, &stage->tasks[i]) : NULL;
+        out->tasks[i].body = ap_arena_str(&out->arena, ap_str_from(cell != NULL ? cell : "statement"), &good);
         out->tasks[i].bytes = stage != NULL ? stage->tasks[i].bytes : 0;
         out->tasks[i].memory_mb = ap_leafcut_memory(out->tasks[i].bytes) >> 20;
     }
@@ -186,6 +184,7 @@ enum apiary_code ap_order_write(const struct ap_swarm *swarm, struct ap_session 
     if (manifest.writes && spec->run == NULL) manifest.needs[manifest.need_count++] = AP_STR(AP_NEED_HOLD);
     if (manifest.writes && spec->run != NULL && spec->run->plan->write->compaction != NULL) manifest.needs[manifest.need_count++] = AP_STR(AP_NEED_COMPACT);
     if (spec->run != NULL && ap_plan_reads_files(spec->run->plan)) manifest.needs[manifest.need_count++] = AP_STR(AP_NEED_FILES);
+    if (spec->run != NULL && ap_plan_has_union(spec->run->plan)) manifest.needs[manifest.need_count++] = AP_STR(AP_NEED_UNION);
     AP_TRY(write_plan(swarm, session, manifest.id.text, spec, &plan, err));
     AP_TRY(ap_order_tasks(spec, view, &manifest, err));
     bool good = true;

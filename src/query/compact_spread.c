@@ -33,8 +33,11 @@ static enum apiary_code add_stage(const struct ap_compact_order *order, struct a
     const struct ap_compact_plan *bins = order->plan;
     struct ap_plan_stage *stage = ap_arena_alloc(&plan->arena, sizeof *stage);
     AP_AUTO_FREE uint64_t *sizes = ap_calloc(bins->bin_count, sizeof *sizes);
-    if (stage == NULL || sizes == NULL) return ap_fail_memory(err, "a plan");
-    *stage = (struct ap_plan_stage) { .kind = AP_CUT_GATHER, .fragment_sql = "", .merged_view = "", .merge_sql = "" };
+    size_t *shard = ap_arena_alloc(&plan->arena, sizeof *shard);
+    if (stage == NULL || sizes == NULL || shard == NULL) return ap_fail_memory(err, "a plan");
+    *shard = 0;
+    *stage = (struct ap_plan_stage) { .kind = AP_CUT_GATHER, .fragment_sql = "", .merged_view = "", .merge_sql = "",
+        .shards = shard, .shard_count = 1 };
     for (size_t i = 0; i < bins->bin_count; i++) sizes[i] = bins->bins[i].bytes;
     struct ap_plan_deal deal = { .session = order->work->session, .sizes = sizes, .count = bins->bin_count,
         .wanted = ap_plan_wish_of_tests().tasks };

@@ -58,6 +58,48 @@ static enum apiary_code say_place(struct ap_rows *rows, const struct ap_plan_fig
                           : "its first cell is that node's by hash, and cached there once it was read", need);
 }
 
+/* "frame a.b.c", "7 files" */
+static enum apiary_code add_frame(const struct ap_plan_frame *frame, struct ap_bytes *out, struct apiary_error *err)
+{
+    if (frame->files != NULL) return ap_bytes_printf(out, err, "%zu files", frame->cell_count);
+    return ap_bytes_printf(out, err, "frame %s.%s.%s", frame->name.hive, frame->name.box, frame->name.frame);
+}
+
+/* "frame a.b.c and 7 files": what is sharded. */
+static enum apiary_code add_shards(const struct ap_plan *plan, const struct ap_plan_stage *stage,
+    struct ap_bytes *out, struct apiary_error *err)
+{
+    for (size_t i = 0; i < stage->shard_count; i++) {
+        if (i > 0) AP_TRY(ap_bytes_add_text(out, i + 1 < stage->shard_count ? ", " : " and ", err));
+        AP_TRY(add_frame(&plan->frames[stage->shards[i]], out, err));
+    }
+    return APIARY_OK;
+}
+
+/* "2 of 5 cells"; of several shards with those that the task has cells of: " (1 of 3 of frame a.b.c, 1 of 2 files)" */
+static enum apiary_code add_shares(const struct ap_plan *plan, const struct ap_plan_stage *stage,
+    const struct ap_plan_task *task, struct ap_bytes *out, struct apiary_error *err)
+{
+    bool files = false, cells = false;
+    const char *between = " (";
+    for (size_t i = 0; i < stage->shard_count; i++)
+        *(plan->frames[stage->shards[i]].files != NULL ? &files : &cells) = true;
+    AP_TRY(ap_bytes_printf(out, err, "%zu of %zu %s", task->count, ap_plan_shard_cells(plan, stage),
+        files && cells ? "cells and files" : files ? "files" : "cells"));
+    for (size_t i = 0; stage->shard_count > 1 && i < stage->shard_count; i++) {
+        struct ap_plan_share share = ap_plan_share_of(plan, stage, task, i);
+        if (share.count == 0) continue;
+        if (share.frame->files != NULL)
+            AP_TRY(ap_bytes_printf(out, err, "%s%zu of %zu files", between, share.count, share.frame->cell_count));
+        else {
+            AP_TRY(ap_bytes_printf(out, err, "%s%zu of %zu of ", between, share.count, share.frame->cell_count));
+            AP_TRY(add_frame(share.frame, out, err));
+        }
+        between = ", ";
+    }
+    return between[0] == ',' ? ap_bytes_add_text(out, ")", err) : APIARY_OK;
+}
+
 static enum apiary_code say_tasks(struct ap_rows *rows, const struct ap_plan *plan,
     const struct ap_plan_stage *stage, const struct ap_plan_figures *figures, bool ran,
     struct apiary_error *err)
@@ -66,9 +108,10 @@ static enum apiary_code say_tasks(struct ap_rows *rows, const struct ap_plan *pl
         const struct ap_plan_task *task = &stage->tasks[i];
         char bytes[32];
         ap_size_format(task->bytes, bytes);
-        const struct ap_plan_frame *frame = &plan->frames[stage->shard_frame];
-        AP_TRY(ap_rows_say(rows, err, "  task %zu: %zu of %zu %s, %s (neighbours, balanced by size)", i,
-            task->count, frame->cell_count, frame->files != NULL ? "files" : "cells", bytes));
+        AP_AUTO(ap_bytes) shares = { 0 };
+        AP_TRY(add_shares(plan, stage, task, &shares, err));
+        AP_TRY(ap_rows_say(rows, err, "  task %zu: %s, %s (neighbours, balanced by size)", i,
+            ap_bytes_text(&shares), bytes));
         AP_TRY(say_place(rows, figures != NULL ? &figures[i] : NULL, ap_leafcut_memory(task->bytes), err));
         if (ran) AP_TRY(say_figures(rows, "ran", &figures[i], err));
     }
@@ -108,12 +151,10 @@ static enum apiary_code say_stage(struct ap_rows *rows, const struct ap_plan *pl
     if (stage->kind == AP_CUT_WHOLE) {
         AP_TRY(ap_rows_say(rows, err, "stage %zu: one query, %s", index, first));
     } else {
-        const struct ap_plan_frame *frame = &plan->frames[stage->shard_frame];
-        char over[3 * AP_NAME_MAX + 16];
-        if (frame->files != NULL) snprintf(over, sizeof over, "%zu files", frame->cell_count);
-        else snprintf(over, sizeof over, "frame %s.%s.%s", frame->name.hive, frame->name.box, frame->name.frame);
+        AP_AUTO(ap_bytes) over = { 0 };
+        AP_TRY(add_shards(plan, stage, &over, err));
         AP_TRY(ap_rows_say(rows, err, "stage %zu: %s of %zu task%s over %s%s%s", index,
-            ap_cut_kind_text(stage->kind), stage->task_count, stage->task_count == 1 ? "" : "s", over,
+            ap_cut_kind_text(stage->kind), stage->task_count, stage->task_count == 1 ? "" : "s", ap_bytes_text(&over),
             last ? "" : ", ", last ? "" : first));
         AP_TRY(say_tasks(rows, plan, stage, figures, ran, err));
         AP_TRY(say_sql(rows, "fragment", stage->fragment_sql, err));

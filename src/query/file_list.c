@@ -143,11 +143,23 @@ static enum apiary_code add_folders(
     return ap_bytes_add_text(out, "}", err);
 }
 
+enum apiary_code ap_file_list_nothing(
+    const struct ap_plan_files *files, struct ap_bytes *out, struct apiary_error *err)
+{
+    AP_TRY(ap_bytes_add_text(out, "SELECT ", err));
+    for (size_t i = 0; i < files->column_count; i++) {
+        AP_TRY(ap_bytes_printf(out, err, "%sCAST(NULL AS %s) AS ", i > 0 ? ", " : "", files->columns[i].type));
+        AP_TRY(ap_sql_name(out, ap_str_from(files->columns[i].name), err));
+    }
+    return ap_bytes_add_text(out, " WHERE false", err);
+}
+
 enum apiary_code ap_file_list_sql(struct ap_source *source, const struct ap_plan_frame *list,
     size_t first, size_t count, struct ap_bytes *out, struct apiary_error *err)
 {
     const struct ap_plan_files *files = list->files;
     AP_AUTO(ap_texts) names = { 0 };
+    if (count == 0) return ap_file_list_nothing(files, out, err);
     /* Else columns are those of the list's first file, which then is read for them alone. */
     bool led = !files->by_name && first > 0;
     AP_TRY(ap_cell_set_scan(source->cells, err));

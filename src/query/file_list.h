@@ -29,6 +29,9 @@ AP_CHECKED enum apiary_code ap_file_pin(struct ap_session *session, const struct
 /* A column of ours in some reads of them: files that have one are not read as a list. */
 #define AP_FILE_COLUMN AP_CUT_PREFIX "file"
 
+/* The SELECT of their columns without rows. */
+AP_CHECKED enum apiary_code ap_file_list_nothing(
+    const struct ap_plan_files *files, struct ap_bytes *out, struct apiary_error *err);
 /* Grants the files [first, first + count) of a plan's list and gives the SELECT of their rows: columns
  * and types are those of the whole list, whichever files these are. The list is a stranger's word: its
  * keys are looked for in the root and nowhere else. codes: NOT_FOUND, CORRUPT (a file changed), … */

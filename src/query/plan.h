@@ -2,7 +2,7 @@
  *
  *   plan ─ stage 0 … n−1   queries that the next ones read as a table ("first" queries)
  *        └ stage n         the statement itself
- *   stage ─ tasks          the fragment over some cells of the sharded frame → one partial each
+ *   stage ─ tasks          the fragment over some cells of what is sharded → one partial each
  *         └ merge          one query over all partials → the stage's result
  *   A stage without a fragment is its merge query alone (kind AP_CUT_WHOLE).
  *
@@ -57,7 +57,7 @@ struct ap_plan_frame {
     size_t cell_count;
 };
 
-/* Neighbouring cells [first, first + count) of the stage's sharded frame. */
+/* Neighbouring cells [first, first + count) of the stage's shards, one behind the other. */
 struct ap_plan_task {
     size_t first, count;
     uint64_t bytes;
@@ -71,8 +71,9 @@ struct ap_plan_list { /* of indices, rising */
 struct ap_plan_stage {
     enum ap_cut_kind kind;
     const char *fragment_sql; /* NULL: none */
-    size_t shard_frame;       /* index into frames */
-    struct ap_plan_task *tasks; /* each reads its cells as the table AP_CUT_SHARD */
+    size_t *shards; /* what is sharded, as indexes into frames; several under UNION ALL, where a frame may come twice */
+    size_t shard_count;
+    struct ap_plan_task *tasks; /* each reads its cells as the tables ap_cut_shard_name(0 …): without rows where it has none of them */
     size_t task_count;
     struct ap_plan_list fragment_frames, merge_frames; /* frames that are read whole */
     struct ap_plan_list fragment_stages, merge_stages; /* earlier stages that are read */
@@ -150,6 +151,25 @@ AP_CHECKED enum apiary_code ap_plan_file_key_check(const char *key, struct apiar
 uint64_t ap_plan_file_bytes(const char *key, const char *etag);
 /* Does it read files? */
 bool ap_plan_reads_files(const struct ap_plan *plan);
+/* Has a stage of it several shards? */
+bool ap_plan_has_union(const struct ap_plan *plan);
+
+/* ---- cells of shards (plan_shards.c) ---- */
+
+/* A stage's shard as neighbouring cells of its frame. */
+struct ap_plan_share {
+    const struct ap_plan_frame *frame;
+    size_t first, count;
+};
+/* What of the task is cells of this shard. */
+struct ap_plan_share ap_plan_share_of(const struct ap_plan *plan, const struct ap_plan_stage *stage,
+    const struct ap_plan_task *task, size_t shard);
+/* The first cell of the task; NULL: it has none. */
+const char *ap_plan_first_cell(const struct ap_plan *plan, const struct ap_plan_stage *stage,
+    const struct ap_plan_task *task);
+/* Of all shards together. */
+size_t ap_plan_shard_cells(const struct ap_plan *plan, const struct ap_plan_stage *stage);
+
 /* codes: MEMORY */
 AP_CHECKED enum apiary_code ap_plan_write(
     const struct ap_plan *plan, struct ap_bytes *out, struct apiary_error *err);

@@ -10,7 +10,7 @@
 
 static const struct ap_plan_frame *frame_of(const struct ap_plan *plan)
 {
-    return &plan->frames[plan->stages[plan->stage_count - 1].shard_frame];
+    return &plan->frames[plan->stages[plan->stage_count - 1].shards[0]];
 }
 
 /* Cells of the plan's frame as indexes into the base. A plan is a stranger's word: each must be there, once. */

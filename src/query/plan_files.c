@@ -25,27 +25,12 @@ uint64_t ap_planner_frame_bytes(const struct ap_planner *planner, size_t index)
     return index < scans ? planner->source->scans[index].kept_bytes : planner->lists[index - scans].bytes;
 }
 
-static enum apiary_code list_nothing(
-    const struct ap_plan_files *files, struct ap_bytes *out, struct apiary_error *err)
-{
-    const char **names = ap_calloc(2 * files->column_count + 1, sizeof *names);
-    if (names == NULL) return ap_fail_memory(err, "a plan");
-    const char **types = names + files->column_count;
-    for (size_t i = 0; i < files->column_count; i++) {
-        names[i] = files->columns[i].name;
-        types[i] = files->columns[i].type;
-    }
-    enum apiary_code code = ap_planner_nothing(types, names, files->column_count, out, err);
-    ap_free(names);
-    return code;
-}
-
 enum apiary_code ap_planner_frame_nothing(
     struct ap_planner *planner, size_t index, struct ap_bytes *out, struct apiary_error *err)
 {
     size_t scans = planner->source->scan_count;
     return index < scans ? ap_shape_nothing(&planner->source->scans[index].snapshot->metadata, out, err)
-                         : list_nothing(planner->lists[index - scans].files, out, err);
+                         : ap_file_list_nothing(planner->lists[index - scans].files, out, err);
 }
 
 size_t ap_planner_list(const struct ap_planner *planner, const struct ap_table_ref *ref)
@@ -283,7 +268,7 @@ static enum apiary_code add_list(struct ap_planner *planner, const struct ap_fil
     if (ap_planner_gave_up(planner)) return APIARY_OK;
     snprintf(view, sizeof view, "\"" VIEW "%zu\"", planner->list_count);
     AP_TRY(ap_planner_keep_text(planner, ap_str_from(view), &list.view, err));
-    AP_TRY(list_nothing(files, &nothing, err));
+    AP_TRY(ap_file_list_nothing(files, &nothing, err));
     AP_TRY(ap_texts_printf(&planner->empty, err, "CREATE TEMP VIEW %s AS %s", view, ap_bytes_text(&nothing)));
     AP_TRY(ap_bytes_printf(&text, err, "SELECT * FROM %s", view));
     AP_TRY(ap_source_tree(planner->source, ap_bytes_view(&text), query, err));

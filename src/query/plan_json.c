@@ -102,13 +102,21 @@ static void add_frame(yyjson_mut_doc *doc, yyjson_mut_val *list, const struct ap
         yyjson_mut_arr_add_str(doc, cells, frame->cells[i]);
 }
 
+/* One stands by its old name: nodes that know of one alone read it. */
+static void add_shards(yyjson_mut_doc *doc, yyjson_mut_val *object, const struct ap_plan_stage *stage)
+{
+    struct ap_plan_list all = { stage->shards, stage->shard_count };
+    if (stage->shard_count == 1) yyjson_mut_obj_add_uint(doc, object, "shardFrame", stage->shards[0]);
+    else add_list(doc, object, "shardFrames", &all);
+}
+
 static void add_stage(yyjson_mut_doc *doc, yyjson_mut_val *list, const struct ap_plan_stage *stage)
 {
     yyjson_mut_val *object = yyjson_mut_arr_add_obj(doc, list);
     yyjson_mut_obj_add_str(doc, object, "kind", ap_cut_kind_text(stage->kind));
     if (stage->kind != AP_CUT_WHOLE) {
         yyjson_mut_obj_add_str(doc, object, "fragment", stage->fragment_sql);
-            yyjson_mut_obj_add_uint(doc, object, "shardFrame", stage->shard_frame);
+        add_shards(doc, object, stage);
         yyjson_mut_val *tasks = yyjson_mut_obj_add_arr(doc, object, "tasks");
         for (size_t i = 0; i < stage->task_count; i++) {
             yyjson_mut_val *task = yyjson_mut_arr_add_arr(doc, tasks);
@@ -400,13 +408,33 @@ static enum apiary_code read_frame(
         reading, yyjson_obj_get(object, "version"), "version", INT64_MAX, &frame->version);
 }
 
-/* Tasks follow each other and cover all cells of the frame, or there is one without any cell. */
+/* "shardFrame", or "shardFrames" of two and more; a frame may stand there twice. */
+static enum apiary_code read_shards(
+    const struct reading *reading, yyjson_val *object, struct ap_plan_stage *stage)
+{
+    yyjson_val *one = yyjson_obj_get(object, "shardFrame"), *list = NULL, *item = NULL;
+    size_t index = 0, count = 0;
+    stage->shard_count = 1;
+    if (one == NULL) {
+        AP_TRY(items_of(reading, object, "shardFrames", AP_CUT_REFERENCES_MAX, &list, &stage->shard_count));
+        if (stage->shard_count < 2) return wrong(reading, "shardFrames");
+    } else if (yyjson_obj_get(object, "shardFrames") != NULL)
+        return wrong(reading, "shardFrame and shardFrames");
+    stage->shards = room(reading, stage->shard_count, sizeof *stage->shards);
+    if (stage->shards == NULL) return ap_fail_memory(reading->err, "a plan");
+    if (one != NULL) return index_of(reading, one, "shardFrame", reading->plan->frame_count, &stage->shards[0]);
+    yyjson_arr_foreach(list, index, count, item)
+        AP_TRY(index_of(reading, item, "shardFrames", reading->plan->frame_count, &stage->shards[index]));
+    return APIARY_OK;
+}
+
+/* Tasks follow each other and cover all cells of the shards, or there is one without any cell. */
 static enum apiary_code read_tasks(
     const struct reading *reading, yyjson_val *object, struct ap_plan_stage *stage)
 {
     yyjson_val *list = NULL, *item = NULL;
     size_t index = 0, count = 0, next = 0;
-    size_t cells = reading->plan->frames[stage->shard_frame].cell_count;
+    size_t cells = ap_plan_shard_cells(reading->plan, stage);
     AP_TRY(items_of(reading, object, "tasks", AP_PLAN_TASKS_MAX, &list, &stage->task_count));
     if (stage->task_count == 0) return wrong(reading, "no tasks");
     stage->tasks = room(reading, stage->task_count, sizeof *stage->tasks);
@@ -441,8 +469,7 @@ static enum apiary_code read_stage(
     if (stage->kind != AP_CUT_WHOLE) {
         AP_TRY(text_of(reading, yyjson_obj_get(object, "fragment"), "fragment", true,
             &stage->fragment_sql));
-        AP_TRY(index_of(reading, yyjson_obj_get(object, "shardFrame"), "shardFrame",
-            plan->frame_count, &stage->shard_frame));
+        AP_TRY(read_shards(reading, object, stage));
         AP_TRY(read_tasks(reading, object, stage));
         AP_TRY(
             list_of(reading, object, "fragmentFrames", plan->frame_count, &stage->fragment_frames));
@@ -493,7 +520,8 @@ static enum apiary_code read_spec(
 static enum apiary_code check_bins(const struct reading *reading, const struct ap_plan_write *write, const struct ap_plan_compaction *compaction)
 {
     const struct ap_plan_stage *stage = &reading->plan->stages[reading->plan->stage_count - 1];
-    const struct ap_plan_frame *frame = &reading->plan->frames[stage->shard_frame];
+    if (stage->shard_count != 1) return wrong(reading, "it puts cells of several frames together");
+    const struct ap_plan_frame *frame = &reading->plan->frames[stage->shards[0]];
     if (frame->files != NULL || !write->in_tasks || write->replace_all || write->schema != NULL || strcmp(frame->id.text, write->id.text) != 0
         || frame->version != write->base || reading->plan->stage_count != 1)
         return wrong(reading, "it puts cells of another frame together");

@@ -112,24 +112,35 @@ static enum apiary_code add_inputs(
         run->plan->stages[run->stage].task_count, err);
 }
 
-static const struct ap_plan_frame *shard_of(const struct ap_plan_part *part)
+/* What the part reads of shards: one after the other, none of a merge. */
+static size_t share_count(const struct ap_plan_part *part)
 {
-    const struct ap_plan *plan = part->run->plan;
-    return &plan->frames[plan->stages[part->run->stage].shard_frame];
+    return part->task == NULL ? 0 : part->run->plan->stages[part->run->stage].shard_count;
 }
 
+static struct ap_plan_share share_of(const struct ap_plan_part *part, size_t shard, char name[AP_CUT_SHARD_SIZE])
+{
+    const struct ap_plan *plan = part->run->plan;
+    ap_cut_shard_name(shard, name);
+    return ap_plan_share_of(plan, &plan->stages[part->run->stage], part->task, shard);
+}
+
+/* *own: scans behind it are of shards, under names of ours. */
 static enum apiary_code add_frames(
-    struct ap_source *source, const struct ap_plan_part *part, struct apiary_error *err)
+    struct ap_source *source, const struct ap_plan_part *part, size_t *own, struct apiary_error *err)
 {
     const struct ap_plan *plan = part->run->plan;
     for (size_t i = 0; i < part->frames->count; i++) {
         const struct ap_plan_frame *frame = &plan->frames[part->frames->items[i]];
         if (frame->files == NULL) AP_TRY(add_frame(source, frame, frame->view, 0, frame->cell_count, err));
     }
-    if (part->task == NULL) return APIARY_OK;
-    const struct ap_plan_frame *shard = shard_of(part);
-    if (shard->files != NULL) return APIARY_OK;
-    return add_frame(source, shard, AP_CUT_SHARD, part->task->first, part->task->count, err);
+    *own = source->scan_count;
+    for (size_t i = 0; i < share_count(part); i++) {
+        char name[AP_CUT_SHARD_SIZE];
+        struct ap_plan_share share = share_of(part, i, name);
+        if (share.frame->files == NULL) AP_TRY(add_frame(source, share.frame, name, share.first, share.count, err));
+    }
+    return APIARY_OK;
 }
 
 static enum apiary_code add_list(struct ap_source *source, const struct ap_plan_frame *list,
@@ -148,12 +159,16 @@ static enum apiary_code add_lists(
         const struct ap_plan_frame *frame = &part->run->plan->frames[part->frames->items[i]];
         if (frame->files != NULL) AP_TRY(add_list(source, frame, frame->view, 0, frame->cell_count, err));
     }
-    if (part->task == NULL || shard_of(part)->files == NULL) return APIARY_OK;
-    return add_list(source, shard_of(part), AP_CUT_SHARD, part->task->first, part->task->count, err);
+    for (size_t i = 0; i < share_count(part); i++) {
+        char name[AP_CUT_SHARD_SIZE];
+        struct ap_plan_share share = share_of(part, i, name);
+        if (share.frame->files != NULL) AP_TRY(add_list(source, share.frame, name, share.first, share.count, err));
+    }
+    return APIARY_OK;
 }
 
 static enum apiary_code add_setup(
-    struct ap_source *source, const struct ap_plan_part *part, struct apiary_error *err)
+    struct ap_source *source, const struct ap_plan_part *part, size_t own, struct apiary_error *err)
 {
     const struct ap_plan *plan = part->run->plan;
     const struct ap_plan_stage *stage = &plan->stages[part->run->stage];
@@ -161,9 +176,8 @@ static enum apiary_code add_setup(
         AP_TRY(ap_texts_add(&source->setup, ap_str_from(plan->setup[i]), err));
     for (size_t i = 0; i < source->scan_count; i++) {
         AP_AUTO(ap_bytes) select = { 0 };
-        bool shard = part->task != NULL && shard_of(part)->files == NULL && i + 1 == source->scan_count;
         AP_TRY(ap_shape_sql(source, &source->scans[i], &select, err));
-        AP_TRY(ap_texts_printf(&source->setup, err, "CREATE %sVIEW %s AS %s", shard ? "TEMP " : "",
+        AP_TRY(ap_texts_printf(&source->setup, err, "CREATE %sVIEW %s AS %s", i >= own ? "TEMP " : "",
             source->scans[i].view, ap_bytes_text(&select)));
     }
     AP_TRY(add_lists(source, part, err));
@@ -191,10 +205,11 @@ static enum apiary_code fill_source(struct ap_source *source, const struct ap_pl
     source->aside = run->cancel != NULL;
     source->fragment = part->task != NULL;
     if (run->cancel != NULL) source->cancel = run->cancel;
-    AP_TRY(add_frames(source, part, err));
+    size_t own = 0;
+    AP_TRY(add_frames(source, part, &own, err));
     AP_TRY(add_inputs(source, part, err));
     AP_TRY(ap_source_take(source, run->width, err));
-    return add_setup(source, part, err);
+    return add_setup(source, part, own, err);
 }
 
 enum apiary_code ap_plan_part_open(const struct ap_plan_part *part, const char *text,

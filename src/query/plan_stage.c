@@ -7,25 +7,33 @@ enum { LEVEL_MAX = 3, BOUND_MAX = 32, REFERENCES_MAX = 8 };
 
 /* ---- tasks ---- */
 
+/* Sizes of the cells that are read of a scan or a list, put behind those that are there. */
+static void add_sizes(const struct ap_planner *planner, size_t frame, uint64_t *sizes, size_t *count)
+{
+    size_t scans = planner->source->scan_count;
+    if (frame >= scans) {
+        const struct ap_plan_frame *list = &planner->lists[frame - scans];
+        for (size_t i = 0; i < list->cell_count; i++) sizes[(*count)++] = list->files->sizes[i];
+        return;
+    }
+    const struct ap_scan *scan = &planner->source->scans[frame];
+    for (size_t i = 0; i < scan->snapshot->cell_count; i++) /* in commit order */
+        if (scan->reasons[i] == AP_KEPT) sizes[(*count)++] = (uint64_t)scan->snapshot->cells[i].size_bytes;
+}
+
 static enum apiary_code make_tasks(
     struct ap_planner *planner, struct ap_plan_stage *stage, struct apiary_error *err)
 {
-    size_t scans = planner->source->scan_count;
-    if (stage->shard_frame >= scans) {
-        const struct ap_plan_frame *list = &planner->lists[stage->shard_frame - scans];
-        struct ap_plan_deal files = { .session = planner->source->session, .sizes = list->files->sizes,
-            .count = list->cell_count, .wanted = planner->wish->tasks };
-        return ap_plan_deal(&files, &planner->plan->arena, &stage->tasks, &stage->task_count, err);
-    }
-    const struct ap_scan *scan = &planner->source->scans[stage->shard_frame];
-    AP_AUTO_FREE uint64_t *sizes = ap_calloc(scan->kept + 1, sizeof *sizes);
-    size_t at = 0;
+    size_t scans = planner->source->scan_count, all = 0, count = 0;
+    for (size_t i = 0; i < stage->shard_count; i++)
+        all += stage->shards[i] < scans ? planner->source->scans[stage->shards[i]].kept
+                                        : planner->lists[stage->shards[i] - scans].cell_count;
+    AP_AUTO_FREE uint64_t *sizes = ap_calloc(all + 1, sizeof *sizes);
     if (sizes == NULL) return ap_fail_memory(err, "a plan");
-    for (size_t i = 0; i < scan->snapshot->cell_count; i++) /* in commit order */
-        if (scan->reasons[i] == AP_KEPT)
-            sizes[at++] = (uint64_t)scan->snapshot->cells[i].size_bytes;
+    for (size_t i = 0; i < stage->shard_count; i++) add_sizes(planner, stage->shards[i], sizes, &count);
+    ap_assert(count == all);
     struct ap_plan_deal deal = { .session = planner->source->session,
-        .sizes = sizes, .count = scan->kept, .wanted = planner->wish->tasks };
+        .sizes = sizes, .count = all, .wanted = planner->wish->tasks };
     return ap_plan_deal(&deal, &planner->plan->arena, &stage->tasks, &stage->task_count, err);
 }
 
@@ -176,13 +184,24 @@ static enum apiary_code ask(struct staging *staging,
     return ap_planner_try_describe(staging->planner, ap_bytes_view(&sql), NULL, out, bound, err);
 }
 
-static enum apiary_code shard_view(
-    struct ap_planner *planner, size_t scan, struct ap_texts *extra, struct apiary_error *err)
+/* The cut's references as the stage's shards, and a view without rows of each. */
+static enum apiary_code take_shards(struct staging *staging, struct ap_texts *views, struct apiary_error *err)
 {
-    AP_AUTO(ap_bytes) select = { 0 };
-    AP_TRY(ap_planner_frame_nothing(planner, scan, &select, err));
-    return ap_texts_printf(
-        extra, err, "CREATE TEMP VIEW " AP_CUT_SHARD " AS %s", ap_bytes_text(&select));
+    struct ap_planner *planner = staging->planner;
+    struct ap_plan_stage *stage = staging->stage;
+    const struct ap_cut *cut = &staging->cut;
+    stage->shards = ap_arena_alloc(&planner->plan->arena, cut->reference_count * sizeof *stage->shards);
+    if (stage->shards == NULL) return ap_fail_memory(err, "a plan");
+    stage->shard_count = cut->reference_count;
+    for (size_t i = 0; i < cut->reference_count; i++) {
+        AP_AUTO(ap_bytes) select = { 0 };
+        char name[AP_CUT_SHARD_SIZE];
+        ap_cut_shard_name(i, name);
+        AP_TRY(ap_planner_scan(planner, &staging->names.tables[cut->references[i]], &stage->shards[i], err));
+        AP_TRY(ap_planner_frame_nothing(planner, stage->shards[i], &select, err));
+        AP_TRY(ap_texts_printf(views, err, "CREATE TEMP VIEW %s AS %s", name, ap_bytes_text(&select)));
+    }
+    return APIARY_OK;
 }
 
 static bool same_columns(const struct ap_described_list *a, const struct ap_described_list *b)
@@ -243,8 +262,7 @@ static enum apiary_code finish_parts(struct staging *staging, const struct ap_cu
     AP_AUTO(ap_described_list) columns = { 0 };
     const char **types = NULL;
     bool bound = false;
-    AP_TRY(ap_planner_scan(planner, &staging->names.tables[staging->cut.reference], &stage->shard_frame, err));
-    AP_TRY(shard_view(planner, stage->shard_frame, &extra, err));
+    AP_TRY(take_shards(staging, &extra, err));
     AP_TRY(ap_planner_sql(planner, &parts->probe, &probe, err));
     AP_TRY(ap_planner_try_describe(planner, ap_bytes_view(&probe), &extra, &columns, &bound, err));
     if (!bound) return ap_cut_whole(&staging->cut, "the engine does not take its parts");
@@ -294,6 +312,13 @@ static enum apiary_code make_parts(struct staging *staging, struct apiary_error 
     return staging->cut.kind == AP_CUT_WHOLE ? APIARY_OK : finish_parts(staging, &parts, err);
 }
 
+/* These references did not do: next time each by itself, then not at all. */
+static void rule_out(const struct ap_cut *cut, bool *alone, bool *excluded)
+{
+    bool *flags = cut->reference_count > 1 ? alone : excluded;
+    for (size_t i = 0; i < cut->reference_count; i++) flags[cut->references[i]] = true;
+}
+
 /* One reference after the other, until the engine takes the parts; what was planned for one that did not
  * do is forgotten. */
 static enum apiary_code try_references(struct staging *staging, struct apiary_error *err)
@@ -302,16 +327,18 @@ static enum apiary_code try_references(struct staging *staging, struct apiary_er
     const char *why = NULL;
     size_t stages = planner->plan->stage_count;
     bool *excluded = ap_arena_alloc(&planner->plan->arena, staging->names.table_count + 1);
-    if (excluded == NULL) return ap_fail_memory(err, "a plan");
+    bool *alone = ap_arena_alloc(&planner->plan->arena, staging->names.table_count + 1);
+    if (excluded == NULL || alone == NULL) return ap_fail_memory(err, "a plan");
     staging->options.excluded = excluded;
+    staging->options.alone = alone;
     for (int tries = 0; tries < REFERENCES_MAX; tries++) {
         AP_TRY(find_cut(staging, err));
         if (ap_planner_gave_up(planner) || staging->cut.kind == AP_CUT_WHOLE) break;
-        size_t reference = staging->cut.reference;
+        struct ap_cut tried = staging->cut;
         AP_TRY(make_parts(staging, err));
         if (ap_planner_gave_up(planner) || staging->cut.kind != AP_CUT_WHOLE) return APIARY_OK;
         if (why == NULL) why = staging->cut.why;
-        excluded[reference] = true;
+        rule_out(&tried, alone, excluded);
         planner->plan->stage_count = stages;
         while (planner->firsts.count > stages)
             ap_free(planner->firsts.items[--planner->firsts.count]);

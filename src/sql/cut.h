@@ -3,7 +3,8 @@
  * what types columns have.
  *
  *   find     one reference r to a frame is sharded: the largest for which there is a node B above it
- *            such that everything between is linear in r. Parts beside it that every task reads whole
+ *            such that everything between is linear in r; where UNION ALL stands between, one more
+ *            reference for each of its other branches. Parts beside them that every task reads whole
  *            and that are not sure to come out the same (or are large) are to be run first, once
  *   parts    the fragment; the statement with B's rows in place of B (`above`)
  *   text     the fragment's SQL with casts to what travels well; the view that merges partials
@@ -11,7 +12,9 @@
  * Linear in r: the rows over a union of r's parts are the union of the rows over each part. Filters,
  * projections and UNNEST are; an INNER or CROSS join from either side, a LEFT, SEMI, ANTI or ASOF join
  * from its left side, a RIGHT join from its right. A WITH name counts where it is used, and must be
- * used once. Nothing else is: UNION ALL with a whole branch would count that branch once a task.
+ * used once. UNION ALL is one if every branch has a sharded reference of its own, to which it is linear:
+ * whatever share of each of them a task holds (none is one), the tasks' rows together are those of all.
+ * Nothing else is: UNION ALL with a whole branch would count that branch once a task.
  *
  * B by kind
  *   AGGREGATE  partial by all grouping keys; merged by the original GROUP BY or GROUPING SETS
@@ -38,6 +41,9 @@ const char *ap_cut_kind_text(enum ap_cut_kind kind); /* "whole", "aggregate", �
 #define AP_CUT_PARTIALS "apiary_partials" /* the partials of all tasks: columns c0, c1, … */
 #define AP_CUT_MERGED "apiary_merged"     /* the view over them */
 #define AP_CUT_SHARD "apiary_shard"       /* the reference r in a fragment */
+enum { AP_CUT_REFERENCES_MAX = 64, AP_CUT_SHARD_SIZE = 40 };
+/* The name of sharded reference `index`: AP_CUT_SHARD, then AP_CUT_SHARD "_1", … */
+void ap_cut_shard_name(size_t index, char out[AP_CUT_SHARD_SIZE]);
 
 /* What the caller knows about names->tables[i]. */
 struct ap_cut_table {
@@ -67,6 +73,7 @@ struct ap_cut_options {
     yyjson_val *const *bound;
     size_t bound_count;
     const bool *excluded; /* references that turned out not to do as r, one flag each; NULL: none */
+    const bool *alone;    /* those that did not do together with others: UNION ALL ends what is linear in them */
     unsigned mistakes;
 };
 
@@ -79,7 +86,8 @@ struct ap_cut_first {
 struct ap_cut {
     enum ap_cut_kind kind;
     const char *why;  /* WHOLE: one line for the user, begins lower case. Static */
-    size_t reference; /* r: index into names->tables */
+    const size_t *references; /* the sharded ones in the order of their names, r among them: indexes into names->tables */
+    size_t reference_count;   /* 1 but for UNION ALL */
     struct ap_cut_first *firsts;
     size_t first_count;
     /* The names of the FROM's columns are wanted by ap_cut_parts (tree: ap_cut_from_tree). */

@@ -16,20 +16,6 @@ struct beside {
     int depth;
 };
 
-static struct ap_cut_query *query_of(const struct ap_cut_state *state, yyjson_val *node)
-{
-    for (struct ap_cut_query *query = state->index.queries; query != NULL; query = query->next)
-        if (query->node == node) return query;
-    return NULL;
-}
-
-static struct ap_cut_use *use_of(const struct ap_cut_state *state, yyjson_val *node)
-{
-    for (struct ap_cut_use *use = state->index.uses; use != NULL; use = use->next)
-        if (use->node == node) return use;
-    return NULL;
-}
-
 /* ---- exactness ---- */
 
 static bool exact_type(struct ap_str id)
@@ -145,7 +131,7 @@ static bool sure_node(struct beside *beside, yyjson_val *node)
     if (ap_cut_is_aggregate_call(node) && !exact_call(beside, node)) return false;
     if (!sure_function(node)) return false;
     if (!ap_node_is(node, "type", "BASE_TABLE")) return true;
-    struct ap_cut_use *use = use_of(beside->state, node);
+    struct ap_cut_use *use = ap_cut_use_of(&beside->state->index, node);
     if (use == NULL || use->with == NULL) return true;
     return use->with->body != NULL && is_sure(beside, use->with->body->node);
 }
@@ -178,7 +164,7 @@ static uint64_t bytes_of(struct beside *beside, yyjson_val *value)
     if (!yyjson_is_ctn(value) || beside->depth > DEPTH_MAX) return 0;
     beside->depth++;
     if (ap_node_is(value, "type", "BASE_TABLE")) {
-        struct ap_cut_use *use = use_of(beside->state, value);
+        struct ap_cut_use *use = ap_cut_use_of(&beside->state->index, value);
         if (use != NULL && use->with != NULL && use->with->body != NULL)
             bytes = bytes_of(beside, use->with->body->node);
         else if (use != NULL && use->table != SIZE_MAX)
@@ -264,7 +250,7 @@ static void visit(struct beside *beside, yyjson_val *value)
         return;
     }
     if (ap_node_is_query(value)) {
-        struct ap_cut_query *query = query_of(beside->state, value);
+        struct ap_cut_query *query = ap_cut_query_of(&beside->state->index, value);
         if (query != NULL) visit_query(beside, query);
         return;
     }
@@ -273,7 +259,7 @@ static void visit(struct beside *beside, yyjson_val *value)
         return;
     }
     if (ap_node_is(value, "type", "BASE_TABLE")) {
-        struct ap_cut_use *use = use_of(beside->state, value);
+        struct ap_cut_use *use = ap_cut_use_of(&beside->state->index, value);
         if (use != NULL && use->with != NULL) {
             if (use->with->body == NULL)
                 beside->why = "it stands in a recursion";
@@ -302,7 +288,7 @@ enum apiary_code ap_cut_beside(struct ap_cut *cut, const char **why, struct apia
     if (cut->kind != AP_CUT_AGGREGATE && !cut->rows) {
         visit(&beside, yyjson_obj_get(node, "select_list"));
         visit(&beside, yyjson_obj_get(node, "modifiers"));
-        visit(&beside, yyjson_obj_get(node, "left")); /* of a set operation, by mistake */
+        visit(&beside, yyjson_obj_get(node, "left")); /* of UNION ALL */
         visit(&beside, yyjson_obj_get(node, "right"));
     }
     if (beside.failed) return ap_fail_memory(err, "the parts of a statement");

@@ -167,15 +167,44 @@ yyjson_mut_val *ap_cut_copy_members(struct ap_cut_copy *copy, yyjson_val *value)
     return out;
 }
 
-/* The reference r as the shard's view, known by the name that it had. */
-static yyjson_mut_val *copy_shard(struct ap_cut_copy *copy, yyjson_val *node)
+yyjson_mut_val *ap_cut_all_of(struct ap_cut_copy *copy, yyjson_mut_val *query)
 {
+    yyjson_mut_val *select = ap_cut_select(copy), *node = object_of(copy, NULL, "SUBQUERY"),
+                   *holder = yyjson_mut_obj(copy->doc);
+    put_null(copy, node, "sample");
+    ap_cut_put(copy, holder, "node", query);
+    put_list(copy, holder, "named_param_map");
+    ap_cut_put(copy, node, "subquery", holder);
+    put_list(copy, node, "column_name_alias");
+    ap_cut_append(copy, select, "select_list", ap_cut_star(copy));
+    ap_cut_put(copy, select, "from_table", node);
+    return select;
+}
+
+static size_t shard_of(const struct ap_cut_state *state, const yyjson_val *node)
+{
+    for (size_t i = 0; i < state->shard_count; i++)
+        if (state->shards[i]->node == node) return i;
+    return SIZE_MAX;
+}
+
+void ap_cut_shard_name(size_t index, char out[AP_CUT_SHARD_SIZE])
+{
+    if (index == 0) snprintf(out, AP_CUT_SHARD_SIZE, "%s", AP_CUT_SHARD);
+    else snprintf(out, AP_CUT_SHARD_SIZE, AP_CUT_SHARD "_%zu", index);
+}
+
+/* A sharded reference as its shard's view, known by the name that it had. */
+static yyjson_mut_val *copy_shard(struct ap_cut_copy *copy, yyjson_val *node, size_t shard)
+{
+    char name[AP_CUT_SHARD_SIZE];
+    ap_cut_shard_name(shard, name);
     struct ap_str alias = ap_node_str(node, "alias");
     if (alias.size == 0) alias = ap_node_str(node, "table_name");
     yyjson_mut_val *out = ap_cut_copy_members(copy, node);
     ap_cut_put_text(copy, out, "catalog_name", AP_STR(""));
     ap_cut_put_text(copy, out, "schema_name", AP_STR(""));
-    ap_cut_put_text(copy, out, "table_name", AP_STR(AP_CUT_SHARD));
+    ap_cut_put_text(copy, out, "table_name", ap_str_from(name));
     ap_cut_put_text(copy, out, "alias", alias);
     ap_cut_put(copy, out, "at_clause", yyjson_mut_null(copy->doc));
     return out;
@@ -188,8 +217,8 @@ static yyjson_mut_val *copy_object(struct ap_cut_copy *copy, yyjson_val *value)
         for (size_t i = 0; i < copy->cut->first_count; i++)
             if (copy->cut->firsts[i].node == value)
                 return select_all(copy, copy->inputs->first_tables[i]);
-    if (copy->fragment && state->r != NULL && value == state->r->node)
-        return copy_shard(copy, value);
+    size_t shard = copy->fragment ? shard_of(state, value) : SIZE_MAX;
+    if (shard != SIZE_MAX) return copy_shard(copy, value, shard);
     if (copy->replace != NULL) {
         yyjson_mut_val *made = copy->replace(copy, value);
         if (made != NULL) return made;
@@ -378,9 +407,8 @@ enum apiary_code ap_cut_node_tree(
 enum apiary_code ap_cut_first_tree(
     const struct ap_cut *cut, size_t index, struct ap_bytes *out, struct apiary_error *err)
 {
-    for (struct ap_cut_query *query = cut->state->index.queries; query != NULL;
-         query = query->next)
-        if (query->node == cut->firsts[index].node) return statement_of(cut, query, false, out, err);
+    const struct ap_cut_query *query = ap_cut_query_of(&cut->state->index, cut->firsts[index].node);
+    if (query != NULL) return statement_of(cut, query, false, out, err);
     return ap_fail(err, APIARY_INTERNAL, "a part of a statement is lost");
 }
 

@@ -149,49 +149,7 @@ enum apiary_code ap_cut_find_constants(struct ap_arena *arena, yyjson_doc *tree,
     return find_constants(arena, yyjson_doc_get_root(tree), options, out, err);
 }
 
-/* ---- linear steps ---- */
-
-enum position { ABSENT, LINEAR, BROKEN };
-
-static bool is_any_of(yyjson_val *node, const char *key, const char *const *texts)
-{
-    for (; *texts != NULL; texts++)
-        if (ap_node_is(node, key, *texts)) return true;
-    return false;
-}
-
-static bool passes_left(yyjson_val *join)
-{
-    static const char *const refs[] = { "REGULAR", "NATURAL", "CROSS", NULL },
-                            *const types[] = { "INNER", "LEFT", "SEMI", "ANTI", NULL },
-                            *const asof_types[] = { "INNER", "LEFT", NULL };
-    if (ap_node_is(join, "ref_type", "ASOF")) return is_any_of(join, "join_type", asof_types);
-    return is_any_of(join, "ref_type", refs) && is_any_of(join, "join_type", types);
-}
-
-static bool passes_right(yyjson_val *join)
-{
-    static const char *const refs[] = { "REGULAR", "NATURAL", "CROSS", NULL },
-                            *const types[] = { "INNER", "RIGHT", NULL };
-    return is_any_of(join, "ref_type", refs) && is_any_of(join, "join_type", types);
-}
-
-/* Where `target` stands in a FROM, and whether its rows pass every join on the way one by one. */
-static enum position position_of(yyjson_val *from, yyjson_val *target)
-{
-    if (from == NULL) return ABSENT;
-    bool sampled = ap_json_member(from, "sample") != NULL;
-    if (from == target) return sampled ? BROKEN : LINEAR;
-    if (!ap_node_is(from, "type", "JOIN")) return ABSENT;
-    enum position at = position_of(yyjson_obj_get(from, "left"), target);
-    bool passes = at != ABSENT && passes_left(from);
-    if (at == ABSENT) {
-        at = position_of(yyjson_obj_get(from, "right"), target);
-        passes = passes_right(from);
-    }
-    if (at == ABSENT) return ABSENT;
-    return at == LINEAR && passes && !sampled ? LINEAR : BROKEN;
-}
+/* ---- nodes ---- */
 
 static bool is_grouped(yyjson_val *node)
 {
@@ -217,6 +175,12 @@ bool ap_cut_is_plain(yyjson_val *node)
            ap_json_member(node, "sample") == NULL && !is_grouped(node) && !has_windows(node);
 }
 
+bool ap_cut_is_passed(yyjson_val *node)
+{
+    return ap_cut_is_plain(node) ||
+           (ap_cut_is_union_all(node) && ap_node_list(node, "modifiers") == NULL);
+}
+
 /* ---- B ---- */
 
 /* What of the state depends on r. */
@@ -224,6 +188,8 @@ struct end {
     struct ap_cut_query *b;
     bool whole_node; /* B is the node's plain output, whatever stands around it takes it as it is */
     bool branch_of_union;
+    struct ap_cut_held *others; /* of other branches of UNION ALL */
+    size_t other_count;
     const char *why; /* no B */
 };
 
@@ -245,42 +211,66 @@ static bool passes_through(const struct ap_cut_state *state, const struct ap_cut
     return false;
 }
 
-static struct end find_end(struct ap_cut_state *state, struct ap_cut_use *r)
+/* Into UNION ALL from `branch`: does the other one have references of its own? They are noted then. */
+static enum apiary_code pass_union(const struct ap_cut_state *state, const struct ap_cut_query *branch,
+    struct end *end, bool *passes, struct apiary_error *err)
+{
+    yyjson_val *node = branch->owner->node, *left = yyjson_obj_get(node, "left");
+    yyjson_val *other = left == branch->node ? yyjson_obj_get(node, "right") : left;
+    struct ap_cut_query *query = ap_cut_query_of(&state->index, other);
+    struct ap_cut_way way = { 0 };
+    *passes = (state->options->mistakes & AP_CUT_MISTAKE_UNION_WHOLE) != 0;
+    if (*passes || query == NULL) return APIARY_OK;
+    AP_TRY(ap_cut_way_into(state, query, &way, err));
+    if (way.count == 0 || 1 + end->other_count + way.count > AP_CUT_REFERENCES_MAX) return APIARY_OK;
+    *passes = true;
+    end->other_count += way.count;
+    struct ap_cut_held **last = &way.held;
+    while (*last != NULL) last = &(*last)->next;
+    *last = end->others;
+    end->others = way.held;
+    return APIARY_OK;
+}
+
+/* B is the query below, as it is. */
+static enum apiary_code end_below(struct ap_cut_query *below, bool branch_of_union, struct end *out)
+{
+    out->b = below;
+    out->whole_node = true;
+    out->branch_of_union = branch_of_union;
+    return APIARY_OK;
+}
+
+/* alone: UNION ALL ends what is linear. */
+static enum apiary_code find_end(const struct ap_cut_state *state, const struct ap_cut_use *r, bool alone,
+    struct end *out, struct apiary_error *err)
 {
     yyjson_val *target = r->node;
     struct ap_cut_query *query = r->owner, *below = NULL;
     for (;;) {
-        if ((state->options->mistakes & AP_CUT_MISTAKE_UNION_WHOLE) && below != NULL &&
-            ap_node_is(query->node, "type", "SET_OPERATION_NODE") &&
-            ap_node_list(query->node, "modifiers") == NULL) {
-            below = query;
-            query->holds_r = true;
-            if (!passes_through(state, query, &target, &query))
-                return (struct end) { .b = below, .whole_node = true };
-            continue;
-        }
-        enum position at = ap_node_is(query->node, "type", "SELECT_NODE")
-                               ? position_of(yyjson_obj_get(query->node, "from_table"), target)
-                               : ABSENT;
-        if (at != LINEAR || ap_json_member(query->node, "sample") != NULL) {
-            if (below == NULL)
-                return (struct end) { .why = at == BROKEN ? "its join needs all rows of the frame at once"
-                                                          : "the frame stands where it cannot be divided" };
-            return (struct end) { .b = below, .whole_node = true };
+        enum ap_cut_position at = ap_node_is(query->node, "type", "SELECT_NODE")
+                                      ? ap_cut_position_of(yyjson_obj_get(query->node, "from_table"), target)
+                                      : AP_CUT_ABSENT;
+        if (below != NULL && below->place == AP_PLACE_UNION_ALL && below->owner == query)
+            at = AP_CUT_LINEAR;
+        if (at != AP_CUT_LINEAR || ap_json_member(query->node, "sample") != NULL) {
+            if (below != NULL) return end_below(below, false, out);
+            out->why = at == AP_CUT_BROKEN ? "its join needs all rows of the frame at once"
+                                           : "the frame stands where it cannot be divided";
+            return APIARY_OK;
         }
         query->holds_r = true;
-        if (!ap_cut_is_plain(query->node)) return (struct end) { .b = query };
+        if (!ap_cut_is_passed(query->node)) {
+            out->b = query;
+            return APIARY_OK;
+        }
         below = query;
         if (passes_through(state, query, &target, &query)) continue;
-        if ((state->options->mistakes & AP_CUT_MISTAKE_UNION_WHOLE) && query->owner != NULL &&
-            ap_node_is(query->owner->node, "type", "SET_OPERATION_NODE") &&
-            !query->in_expression) {
-            query = query->owner;
-            continue;
-        }
-        return (struct end) {
-            .b = query, .whole_node = true, .branch_of_union = query->place == AP_PLACE_UNION
-        };
+        bool passes = false;
+        if (query->place == AP_PLACE_UNION_ALL && !alone)
+            AP_TRY(pass_union(state, query, out, &passes, err));
+        if (!passes) return end_below(query, query->place == AP_PLACE_UNION, out);
+        query = query->owner;
     }
 }
 
@@ -419,6 +409,10 @@ static const char *choose_kind(struct ap_cut *cut, const struct end *end, struct
         cut->kind = end->branch_of_union ? AP_CUT_DISTINCT : AP_CUT_GATHER;
         return NULL;
     }
+    if (ap_cut_is_union_all(node)) { /* with ORDER BY or LIMIT */
+        cut->kind = has_modifier(node, "LIMIT_MODIFIER") ? AP_CUT_TOP : AP_CUT_GATHER;
+        return NULL;
+    }
     bool grouped = is_grouped(node);
     if (grouped) {
         struct collect collect = { .state = state };
@@ -453,26 +447,63 @@ static const char *choose_kind(struct ap_cut *cut, const struct end *end, struct
 
 /* ---- r ---- */
 
-static enum apiary_code try_reference(struct ap_cut *cut, struct ap_cut_use *r, const char **why,
-    struct apiary_error *err)
+/* The state's shards: r and the others, in the order of the walk. */
+static enum apiary_code take_shards(
+    struct ap_cut *cut, struct ap_cut_use *r, const struct end *end, struct apiary_error *err)
 {
     struct ap_cut_state *state = cut->state;
+    size_t room = end->other_count + 1, count = 0;
+    size_t *references = ap_arena_alloc(state->arena, room * sizeof *references);
+    state->shards = ap_arena_alloc(state->arena, room * sizeof(struct ap_cut_use *));
+    if (references == NULL || state->shards == NULL) return ap_fail_memory(err, "the parts of a statement");
+    for (struct ap_cut_use *use = state->index.uses; use != NULL; use = use->next) use->sharded = use == r;
+    for (struct ap_cut_held *held = end->others; held != NULL; held = held->next) {
+        if (held->use != NULL) held->use->sharded = true;
+        if (held->query != NULL) held->query->holds_r = true;
+    }
+    for (struct ap_cut_use *use = state->index.uses; use != NULL; use = use->next) {
+        if (!use->sharded) continue;
+        ap_assert(count < room);
+        references[count] = use->table;
+        state->shards[count++] = use;
+    }
+    ap_assert(count == room);
+    cut->references = references;
+    cut->reference_count = state->shard_count = count;
+    return APIARY_OK;
+}
+
+static enum apiary_code try_way(struct ap_cut *cut, struct ap_cut_use *r, bool alone,
+    const char **why, struct apiary_error *err)
+{
+    struct ap_cut_state *state = cut->state;
+    struct end end = { 0 };
     for (struct ap_cut_query *query = state->index.queries; query != NULL; query = query->next)
         query->holds_r = false;
-    struct end end = find_end(state, r);
+    cut->reference_count = 0;
+    AP_TRY(find_end(state, r, alone, &end, err));
     *why = end.why;
     if (*why != NULL) return APIARY_OK;
-    state->r = r;
+    AP_TRY(take_shards(cut, r, &end, err));
     state->b = end.b;
     state->branch_of_union = end.branch_of_union;
     enum apiary_code code = APIARY_OK;
     *why = choose_kind(cut, &end, err, &code);
     if (code != APIARY_OK || *why != NULL) return code;
-    cut->reference = r->table;
     cut->at_root = end.b->place == AP_PLACE_ROOT;
-    cut->plain = cut->at_root && cut->kind == AP_CUT_GATHER && ap_cut_is_plain(end.b->node);
+    cut->plain = cut->at_root && cut->kind == AP_CUT_GATHER && ap_cut_is_passed(end.b->node);
     cut->first_count = 0;
     return ap_cut_beside(cut, why, err);
+}
+
+/* Together with references of other branches of UNION ALL, else by itself. */
+static enum apiary_code try_reference(struct ap_cut *cut, struct ap_cut_use *r, const char **why,
+    struct apiary_error *err)
+{
+    const struct ap_cut_options *options = cut->state->options;
+    bool alone = options->alone != NULL && options->alone[r->table];
+    AP_TRY(try_way(cut, r, alone, why, err));
+    return *why != NULL && cut->reference_count > 1 ? try_way(cut, r, true, why, err) : APIARY_OK;
 }
 
 struct candidate {
@@ -496,9 +527,7 @@ static enum apiary_code candidates_of(struct ap_cut_state *state, struct candida
     struct candidate *list = ap_arena_alloc(state->arena, (all + 1) * sizeof *list);
     if (list == NULL) return ap_fail_memory(err, "the parts of a statement");
     for (struct ap_cut_use *use = state->index.uses; use != NULL; use = use->next) {
-        const struct ap_cut_options *options = state->options;
-        if (use->table == SIZE_MAX || !options->tables[use->table].is_frame) continue;
-        if (options->excluded != NULL && options->excluded[use->table]) continue;
+        if (!ap_cut_may_shard(state, use)) continue;
         list[count] = (struct candidate) { use, state->options->tables[use->table].bytes, count };
         count++;
     }

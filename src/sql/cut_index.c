@@ -83,6 +83,7 @@ static enum ap_cut_place place_of_member(yyjson_val *node, yyjson_val *key)
 {
     if (!ap_node_is(node, "type", "SET_OPERATION_NODE")) return AP_PLACE_OTHER;
     if (!yyjson_equals_str(key, "left") && !yyjson_equals_str(key, "right")) return AP_PLACE_OTHER;
+    if (ap_cut_is_union_all(node)) return AP_PLACE_UNION_ALL;
     bool all = yyjson_get_bool(yyjson_obj_get(node, "setop_all"));
     return ap_node_is(node, "setop_type", "UNION") && !all ? AP_PLACE_UNION : AP_PLACE_OTHER;
 }
@@ -183,4 +184,18 @@ enum apiary_code ap_cut_index_build(struct ap_arena *arena, yyjson_doc *tree,
     ap_map_done(&walk.tables);
     if (code == APIARY_OK) *out = index;
     return code;
+}
+
+struct ap_cut_query *ap_cut_query_of(const struct ap_cut_index *index, const yyjson_val *node)
+{
+    for (struct ap_cut_query *query = index->queries; query != NULL; query = query->next)
+        if (query->node == node) return query;
+    return NULL;
+}
+
+struct ap_cut_use *ap_cut_use_of(const struct ap_cut_index *index, const yyjson_val *node)
+{
+    for (struct ap_cut_use *use = index->uses; use != NULL; use = use->next)
+        if (use->node == node) return use;
+    return NULL;
 }

@@ -2,6 +2,7 @@
  *
  *   cut_index.c       query nodes, tables and WITH names of a tree, each with where it stands
  *   cut_functions.c   what aggregates are, which can be merged
+ *   cut_linear.c      joins that rows pass one by one, branches of UNION ALL
  *   cut_find.c        r and B
  *   cut_beside.c      what tasks read whole: is it sure to be the same everywhere?
  *   cut_build.c       copies of trees with nodes put in place of others
@@ -21,6 +22,7 @@ enum ap_cut_place {
     AP_PLACE_FROM,  /* holder: the SUBQUERY of the owner's FROM */
     AP_PLACE_WITH,  /* with: its name */
     AP_PLACE_UNION, /* a branch of a set operation without ALL that is UNION */
+    AP_PLACE_UNION_ALL,
     AP_PLACE_OTHER  /* in an expression, a branch of another set operation, recursion */
 };
 
@@ -33,7 +35,7 @@ struct ap_cut_query {
     yyjson_val *holder;
     struct ap_cut_with *with;
     const struct ap_cte *scope; /* names of WITH that it sees, its own apart; body: ap_cut_with */
-    bool holds_r;               /* r stands in it, WITH names not followed */
+    bool holds_r;               /* a sharded reference stands in it, WITH names not followed */
     struct ap_cut_query *next;  /* in order of the walk: outer before inner */
 };
 struct ap_cut_with {
@@ -50,6 +52,7 @@ struct ap_cut_use {
     struct ap_cut_query *owner;
     struct ap_cut_with *with; /* NULL: no WITH name */
     size_t table;             /* index into names->tables; SIZE_MAX: none */
+    bool sharded;
     struct ap_cut_use *next;
     struct ap_cut_use *next_of_with;
 };
@@ -61,6 +64,9 @@ struct ap_cut_index {
 AP_CHECKED enum apiary_code ap_cut_index_build(struct ap_arena *arena, yyjson_doc *tree,
     const struct ap_tree_names *names /* NULL: table numbers are not wanted */,
     struct ap_cut_index *out, struct apiary_error *err);
+/* What was noted of a node; NULL: nothing. */
+struct ap_cut_query *ap_cut_query_of(const struct ap_cut_index *index, const yyjson_val *node);
+struct ap_cut_use *ap_cut_use_of(const struct ap_cut_index *index, const yyjson_val *node);
 
 /* ---- functions ---- */
 
@@ -112,7 +118,8 @@ struct ap_cut_state {
     const struct ap_cut_options *options;
     yyjson_doc *tree;
     struct ap_cut_index index;
-    struct ap_cut_use *r;
+    struct ap_cut_use **shards; /* r and those of other branches, by number */
+    size_t shard_count;
     struct ap_cut_query *b;
     bool branch_of_union;
     /* AGGREGATE */
@@ -128,6 +135,33 @@ struct ap_cut_state {
     const char *const *rename; /* names of merged columns; NULL: as built */
     size_t partial_count;
 };
+
+/* ---- linear steps ---- */
+
+enum ap_cut_position { AP_CUT_ABSENT, AP_CUT_LINEAR, AP_CUT_BROKEN };
+/* Where `target` stands in a FROM, and whether its rows pass every join on the way one by one. */
+enum ap_cut_position ap_cut_position_of(yyjson_val *from, const yyjson_val *target);
+bool ap_cut_is_union_all(yyjson_val *node); /* by position or by name */
+/* Do rows of what the query reads come out one by one: a filter and projection, UNION ALL as it is? */
+bool ap_cut_is_passed(yyjson_val *node);
+/* A frame that has not been found not to do. */
+bool ap_cut_may_shard(const struct ap_cut_state *state, const struct ap_cut_use *use);
+
+/* What a query holds on the way to what is sharded: references, and the queries around them. */
+struct ap_cut_held {
+    struct ap_cut_use *use; /* or */
+    struct ap_cut_query *query;
+    struct ap_cut_held *next;
+};
+struct ap_cut_way {
+    struct ap_cut_held *held;
+    size_t count; /* references */
+    uint64_t bytes;
+};
+/* The largest reference to a frame in which `query`, a branch of UNION ALL, is linear; one for each branch
+ * if it is a UNION ALL itself. count 0: there is none. codes: MEMORY */
+AP_CHECKED enum apiary_code ap_cut_way_into(const struct ap_cut_state *state,
+    struct ap_cut_query *query, struct ap_cut_way *out, struct apiary_error *err);
 
 /* Fills in firsts, or *why when a part beside r cannot be trusted. */
 AP_CHECKED enum apiary_code ap_cut_beside(
@@ -145,11 +179,11 @@ struct ap_cut_copy {
     const struct ap_cut *cut;
     const struct ap_cut_inputs *inputs;
     ap_cut_replace replace; /* NULL: keep; asked for every object */
-    bool fragment;          /* r is the shard */
+    bool fragment;          /* what is sharded is the shards' views */
     bool failed;            /* no memory */
     void *context;
 };
-/* A copy in which r, firsts and what `replace` wants are others. NULL sets failed. */
+/* A copy in which sharded references, firsts and what `replace` wants are others. NULL sets failed. */
 yyjson_mut_val *ap_cut_copy_value(struct ap_cut_copy *copy, yyjson_val *value);
 yyjson_mut_val *ap_cut_copy_members(struct ap_cut_copy *copy, yyjson_val *object);
 /* Makers: without memory they set failed and give NULL, which the others bear. */
@@ -161,6 +195,8 @@ yyjson_mut_val *ap_cut_call(struct ap_cut_copy *copy, const char *name, yyjson_m
 yyjson_mut_val *ap_cut_node(struct ap_cut_copy *copy, const char *class, const char *type,
     yyjson_mut_val *first, yyjson_mut_val *second); /* with children */
 yyjson_mut_val *ap_cut_table_ref(struct ap_cut_copy *copy, const char *table, struct ap_str alias);
+/* SELECT * FROM (query) */
+yyjson_mut_val *ap_cut_all_of(struct ap_cut_copy *copy, yyjson_mut_val *query);
 /* SELECT with empty lists; parts are put in by the caller. */
 yyjson_mut_val *ap_cut_select(struct ap_cut_copy *copy);
 yyjson_mut_val *ap_cut_star(struct ap_cut_copy *copy);

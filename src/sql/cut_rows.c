@@ -3,6 +3,7 @@
  *   output     fragment   the node's select list, and behind it what ORDER BY names beside it;
  *                         DISTINCT stays, ORDER BY … LIMIT n OFFSET m becomes LIMIT n + m
  *              above      SELECT apiary_c0 AS "name", … FROM merged, DISTINCT, ORDER BY, LIMIT
+ *              A UNION ALL is its own fragment, ordered and limited like a select list
  *   rows       fragment   the columns of the FROM that the node uses, WHERE
  *              above      the node over them: its FROM is merged, its WHERE is gone */
 #include "sql/cut_private.h"
@@ -69,6 +70,7 @@ struct output {
     yyjson_val *node;
     bool distinct;
     bool star;
+    bool all; /* UNION ALL */
     size_t base; /* the node's own columns */
     size_t extra_count;
     yyjson_mut_val *select, *above_orders, *fragment_orders;
@@ -85,12 +87,31 @@ static yyjson_mut_val *order_like(
     return made;
 }
 
+/* UNION ALL is ordered by the names of its columns; 0: by something else, or by one that has a twin. */
+static int64_t position_of_column(const struct ap_cut_inputs *inputs, yyjson_val *expression)
+{
+    int64_t position = 0;
+    struct ap_str name = { 0 };
+    if (!single_name(expression, &name)) return 0;
+    for (size_t i = 0; i < inputs->node_count; i++) {
+        if (!ap_str_equal_nocase(ap_str_from(inputs->node_names[i]), name)) continue;
+        if (position > 0) return 0;
+        position = (int64_t)i + 1;
+    }
+    return position;
+}
+
 /* The position of an ORDER BY expression among the fragment's columns. */
 static int64_t order_position(struct output *output, yyjson_val *expression)
 {
     int64_t position = 0;
     struct ap_str name = { 0 };
     if (constant_number(expression, &position)) return position;
+    if (output->all) {
+        position = position_of_column(output->copy->inputs, expression);
+        if (position == 0) output->why = "it orders UNION ALL by what is no column of it";
+        return position > 0 ? position : 1;
+    }
     if (!output->star && single_name(expression, &name)) {
         position = (int64_t)position_of_alias(output->node, name);
         if (position > 0) return position;
@@ -196,12 +217,32 @@ static yyjson_mut_val *above_output(struct output *output, const struct ap_cut_i
     return select;
 }
 
+/* UNION ALL without what orders and limits it; names of its WITH go where the fragment has its own. */
+static yyjson_mut_val *bare_union(struct ap_cut_copy *copy, yyjson_val *node)
+{
+    yyjson_mut_val *made = ap_cut_copy_members(copy, node), *none = yyjson_mut_obj(copy->doc);
+    ap_cut_put(copy, none, "map", yyjson_mut_arr(copy->doc));
+    ap_cut_put(copy, made, "modifiers", yyjson_mut_arr(copy->doc));
+    ap_cut_put(copy, made, "cte_map", none);
+    return made;
+}
+
+static yyjson_mut_val *fragment_union(struct output *output)
+{
+    struct ap_cut_copy *copy = output->copy;
+    yyjson_mut_val *made = bare_union(copy, output->node);
+    output->select = output->distinct ? ap_cut_all_of(copy, made) : made;
+    take_orders(output);
+    finish_fragment(output);
+    return output->select;
+}
+
 static yyjson_mut_val *fragment_output(struct output *output)
 {
     struct ap_cut_copy *copy = output->copy;
+    if (output->all) return fragment_union(output);
     yyjson_mut_val *select = ap_cut_select(copy);
     output->select = select;
-    if (!ap_node_is(output->node, "type", "SELECT_NODE")) return ap_cut_copy_value(copy, output->node);
     ap_cut_put(copy, select, "select_list",
         ap_cut_copy_value(copy, yyjson_obj_get(output->node, "select_list")));
     ap_cut_put(copy, select, "from_table",
@@ -227,6 +268,7 @@ enum apiary_code ap_cut_build_output(struct ap_cut *cut, const struct ap_cut_inp
         .copy = &copy,
         .node = state->b->node,
         .distinct = cut->kind == AP_CUT_DISTINCT,
+        .all = ap_cut_is_union_all(state->b->node),
         .star = ap_cut_has_star(yyjson_obj_get(state->b->node, "select_list")),
         .base = inputs->node_count };
     yyjson_mut_val *select = fragment_output(&output);

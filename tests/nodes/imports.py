@@ -6,6 +6,7 @@ AP_ROUNDS says how many kills there are (default 6). With APIARY_TEST_ROOT the s
 
 import os
 import random
+import re
 import time
 import urllib.error
 import urllib.parse
@@ -102,6 +103,12 @@ def shared_out(swarm):
     write(swarm, f"CREATE FRAME g AS SELECT p, count(*) AS n, max(s) AS s FROM '{files}' GROUP BY p")
     write(swarm, f"CREATE FRAME j AS SELECT a.x FROM read_parquet('{files}') a JOIN c ON a.x = c.x AND c.x BETWEEN 1000 AND 1999")
     assert rows(swarm, "SELECT count(*), sum(n) FROM g") == [["7", str(ROWS)]] and number(swarm, "SELECT count(*) FROM j") == 1000
+    united = f"SELECT x, s FROM read_parquet('{files}') UNION ALL SELECT x, s FROM c WHERE x < 1000 UNION ALL SELECT x + 1, 'again' FROM read_parquet('{files}')"
+    code, out, err = swarm.run("sql", f"EXPLAIN {united}", *FORCE)
+    assert code == 0 and re.search(rf"gather of \d+ tasks over {FILES} files, frame main.main.c and {FILES} files", out) and "cells and files (" in out, out + err
+    write(swarm, f"CREATE FRAME united AS {united}")
+    assert rows(swarm, "SELECT count(*), sum(x), count(*) FILTER (WHERE s = 'again') FROM united") == [
+        [str(2 * ROWS + 2000), str(ROWS * (ROWS - 1) + ROWS + 999000), str(ROWS)]]
     load(swarm, "f", files, "--overwrite", *FORCE)
     whole(swarm, "f")
     assert REMOTE or (by_swarm(swarm, "f") == 2 and by_swarm(swarm, "c") == 2 and by_swarm(swarm, "g") == 1), "not by the swarm"

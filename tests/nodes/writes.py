@@ -67,6 +67,30 @@ def kinds(swarm):
         assert by_swarm(swarm, "u") == 2 and by_swarm(swarm, "c") == 4, (by_swarm(swarm, "u"), by_swarm(swarm, "c"))
 
 
+def united(swarm):
+    """UNION ALL of two frames, one twice: tasks store the rows of all branches, and read each cell of each once."""
+    write(swarm, "CREATE FRAME b (p INTEGER, x SMALLINT)")
+    write(swarm, "INSERT INTO b SELECT 9, x FROM t WHERE x < 1000; INSERT INTO b SELECT 9, x FROM t WHERE x < 500")
+    write(swarm, "CREATE FRAME united (p INTEGER, x BIGINT)")
+    branches = "SELECT p, x FROM t WHERE x % 2 = 0 UNION ALL SELECT p, -x FROM b UNION ALL SELECT t.p + 10, t.x FROM t JOIN b USING (x)"
+    said = write(swarm, f"INSERT INTO united {branches}")
+    count = ROWS // 2 + 1500 + 1500
+    assert f"Inserted {count} rows" in said, said
+    totals = "count(*) AS n, count(DISTINCT p) AS p, sum(x) AS s, min(x) AS least, typeof(any_value(x)) AS t"
+    wanted = rows(swarm, f"SELECT {totals} FROM ({branches})")
+    assert rows(swarm, f"SELECT {totals} FROM united") == wanted and wanted[0][0] == str(count), wanted
+    code, out, err = swarm.answer(f"SELECT {totals} FROM ({branches})")
+    assert code == 0 and [line.split(",") for line in out.splitlines()[1:]] == wanted, out + err
+    if REMOTE:
+        return
+    manifests = [path.read_text() for path in (swarm.folder / "store" / "_queries").glob("*/1manifest")]
+    several = [text for text in manifests if "shardFrames" in text]
+    assert len(several) == 2 and len(manifests) > 2, (len(several), len(manifests))
+    assert all(('"union-1"' in text) == (text in several) for text in manifests)
+    assert any("inTasks" in text and '"write-1"' in text for text in several)
+    assert by_swarm(swarm, "united") == 1
+
+
 def refused(swarm):
     """One clear line, nothing written."""
     before = number(swarm, "SELECT count(*) FROM u")
@@ -152,6 +176,9 @@ def cases(swarm):
             swarm.start()
         kinds(swarm)
 
+    def union_all_of_several_frames():
+        united(swarm)
+
     def what_cannot_be_written_is_one_clear_line():
         refused(swarm)
 
@@ -164,7 +191,7 @@ def cases(swarm):
     def all_leave_in_good_order():
         swarm.stop()
 
-    return [each_kind_of_statement, what_cannot_be_written_is_one_clear_line, two_writers_of_one_frame,
+    return [each_kind_of_statement, union_all_of_several_frames, what_cannot_be_written_is_one_clear_line, two_writers_of_one_frame,
             it_outlives_who_asked_and_tells_who_comes_later,
             *rounds(swarm, kill, ROUNDS, "asker"), all_leave_in_good_order]
 

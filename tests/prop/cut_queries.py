@@ -1,6 +1,7 @@
 """Queries for distributed.py, all drawn from one random generator. Each has one answer, whatever order rows come in: what
 LIMIT takes is fixed by a key, floats are multiples of a quarter, any_value sees one value a group."""
 
+COLUMNS = "id, k, g, i, b, d, x, bo, dt, ts, l, st"
 KEYS = ["k", "g", "bo", "k % 2", "upper(g)", "dt", "year(dt)", "coalesce(k, -1)", "b % 3"]
 NUMBERS = ["i", "b", "d", "x", "k", "i + 1", "d * 2", "x / 4", "d * i", "CASE WHEN bo THEN d END", "length(g)"]
 VALUES = [*NUMBERS, "g", "dt", "ts", "bo"]
@@ -36,15 +37,14 @@ class Queries:
 
     def source(self):
         """What columns of f are read from, all under the name t, with WHERE."""
-        kind = self.random.randrange(13)
+        kind = self.random.randrange(14)
         where = self.condition("t")
         if kind < 4:
             return f"f t{where}"
         if kind == 4:
             return f"(SELECT * FROM f t{where}) t" + self.condition("t")
-        if kind == 5:
-            return "(SELECT id, k, g, i, b, d, x, bo, dt, ts, l, st FROM f WHERE id % 2 = 0 UNION ALL " \
-                   f"SELECT id, k, g, i, b, d, x, bo, dt, ts, l, st FROM f WHERE id % 5 = 1) t{where}"
+        if kind in (5, 13):
+            return f"({self.united()}) t{where}"
         if kind == 6:
             return f"(SELECT DISTINCT * EXCLUDE (l, st), l, st FROM f) t{where}"
         if kind == 7:
@@ -58,6 +58,30 @@ class Queries:
         if kind == 11:
             return f"(SELECT * FROM f ORDER BY d, id LIMIT {self.random.randint(0, 80)} OFFSET {self.random.randint(0, 5)}) t{where}"
         return f"(SELECT t.* FROM f t, (SELECT unnest(t.l) AS u) e WHERE e.u > 2) t{where}"
+
+    def branch(self):
+        """One of UNION ALL: most have a reference that can be divided, of f or of e, whose columns have other types. Rows with
+        one id are the same row, or have the same values: an order by id has one answer."""
+        where = self.condition("t", False)
+        return self.pick([f"SELECT {COLUMNS} FROM f t{where}", f"SELECT {COLUMNS} FROM f t{where}", f"SELECT {COLUMNS} FROM e t{where}",
+                          f"SELECT {COLUMNS} FROM e t{where}", f"SELECT {COLUMNS} FROM v t{where}", f"SELECT {COLUMNS} FROM nothing t{where}",
+                          f"SELECT t.* FROM (SELECT * FROM e t{where}) t JOIN w ON t.k = w.k", f"SELECT t.* FROM w RIGHT JOIN (SELECT * FROM f t{where}) t ON t.k = w.k + 1",
+                          f"SELECT {COLUMNS} FROM (SELECT * FROM e WHERE bo) t{where}", f"SELECT t.* FROM f t ANTI JOIN e ON t.id + 100000 = e.id{where}",
+                          f"SELECT {COLUMNS} FROM f t WHERE id + 100000 IN (SELECT id FROM e ORDER BY d, id LIMIT 20)",
+                          # no reference of its own that could be
+                          f"SELECT {COLUMNS} FROM (SELECT * FROM e ORDER BY d, id LIMIT 9) t{where}",
+                          f"SELECT max(id) + {self.random.randrange(1000)} * 1000000 AS id, k, min(g) AS g, CAST(sum(i) AS INTEGER) AS i, max(b) AS b, min(d) AS d, sum(x) AS x, "
+                          f"bo, max(dt) AS dt, min(ts) AS ts, [k] AS l, {{'a': k, 'c': 'c'}} AS st FROM f t{where} GROUP BY k, bo",
+                          "SELECT -7 AS id, 1 AS k, 'g1' AS g, 2 AS i, 3 AS b, 4.5 AS d, 0.25 AS x, true AS bo, DATE '2024-02-02' AS dt, TIMESTAMP '2024-02-02' AS ts, "
+                          "[1, 2] AS l, {'a': 1, 'c': 'x'} AS st"])
+
+    def united(self):
+        """UNION ALL of two, three or four branches, in whatever order they are put together."""
+        text = self.branch()
+        for _ in range(self.pick([1, 1, 1, 2, 3])):
+            other = self.branch() if self.random.random() < 0.8 else f"({self.branch()} UNION ALL {self.branch()})"
+            text = self.pick([f"({text}) UNION ALL ({other})", f"({other}) UNION ALL ({text})"])
+        return text
 
     def aggregate(self):
         n, value = self.pick(NUMBERS), self.pick(VALUES)
@@ -129,7 +153,9 @@ class Queries:
         other = self.pick([f"SELECT k FROM {self.source()}", "SELECT k FROM w", "SELECT v FROM h", "SELECT 7"])
         operation = self.pick(["UNION", "UNION ALL", "EXCEPT", "INTERSECT"])
         text = f"{one} {operation} {other}"
-        return self.pick([text, f"SELECT count(*) AS n0, sum(u) AS n1 FROM ({text}) q", f"{text} ORDER BY 1"])
+        return self.pick([text, f"SELECT count(*) AS n0, sum(u) AS n1 FROM ({text}) q", f"{text} ORDER BY 1", f"{text} ORDER BY u DESC NULLS LAST LIMIT 9 OFFSET 2",
+                          f"WITH c AS ({text}) SELECT u, count(*) AS n0 FROM c GROUP BY u", f"SELECT DISTINCT u % 3 AS z FROM ({text}) q",
+                          f"SELECT label FROM w WHERE k IN ({text})", f"SELECT count(*) AS n0 FROM h JOIN ({text}) q ON h.k = q.u"])
 
     def join(self):
         kind = self.pick(["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "JOIN"])

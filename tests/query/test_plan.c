@@ -31,7 +31,7 @@ static void reads_and_writes(void **state)
     assert_int_equal(plan->stages[1].task_count, 2);
     assert_int_equal(plan->stages[1].tasks[1].first, 2);
     assert_int_equal(plan->stages[1].fragment_stages.items[0], 0);
-    assert_true(plan->replayable);
+    assert_true(plan->replayable && !ap_plan_has_union(plan));
     assert_ok(ap_plan_write(plan, &text, &err));
     assert_string_equal(ap_bytes_text(&text), whole);
     ap_plan_free(plan);
@@ -148,6 +148,69 @@ static void a_plan_that_puts_cells_together(void **state)
     assert_string_equal(ap_bytes_text(&again), compaction);
     ap_plan_free(plan);
     refuse(compaction, cases, AP_COUNT(cases));
+}
+
+/* Cells of two frames, of one of them twice: three shards, eight cells. */
+static const char united[] =
+    "{\"format\":1,\"setup\":[],\"use\":\"\",\"settings\":{},\"values\":[],\"frames\":[{\"hive\":\"main\",\"box\":\"main\",\"frame\":\"f\","
+    "\"id\":\"0123456789abcdef0123456789abcdef\",\"version\":7,\"view\":\"\",\"bytes\":30,\"cells\":[\"a\",\"b\",\"c\"]},{\"hive\":\"main\","
+    "\"box\":\"main\",\"frame\":\"g\",\"id\":\"1123456789abcdef0123456789abcdef\",\"version\":8,\"view\":\"\",\"bytes\":20,\"cells\":[\"d\",\"e\"]}],"
+    "\"stages\":[{\"kind\":\"gather\",\"fragment\":\"\",\"shardFrames\":[0,1,0],\"tasks\":[[0,2,20],[2,4,40],[6,2,20]],\"fragmentFrames\":[],"
+    "\"fragmentStages\":[],\"mergedView\":\"\",\"merge\":\"\",\"mergeFrames\":[],\"mergeStages\":[],\"columns\":[]}],\"replayable\":true}";
+
+static void check_share(const struct ap_plan *plan, size_t task, size_t shard, const char *frame, size_t first, size_t count)
+{
+    const struct ap_plan_stage *stage = &plan->stages[0];
+    struct ap_plan_share share = ap_plan_share_of(plan, stage, &stage->tasks[task], shard);
+    assert_string_equal(share.frame->name.frame, frame);
+    assert_int_equal(share.count, count);
+    if (count > 0) assert_int_equal(share.first, first);
+}
+
+static void a_plan_over_several_frames(void **state)
+{
+    static const struct refusal cases[] = {
+        { "one alone", "[0,1,0]", "[0]", "shardFrames", APIARY_CORRUPT },
+        { "none", "[0,1,0]", "[]", "shardFrames", APIARY_CORRUPT },
+        { "no list", "[0,1,0]", "0", "shardFrames", APIARY_CORRUPT },
+        { "neither", "\"shardFrames\"", "\"shards\"", "shardFrames", APIARY_CORRUPT },
+        { "both", "\"shardFrames\"", "\"shardFrame\":0,\"shardFrames\"", "shardFrame and", APIARY_CORRUPT },
+        { "a frame out of range", "[0,1,0]", "[0,1,2]", "shardFrames", APIARY_CORRUPT },
+        { "a frame below zero", "[0,1,0]", "[0,1,-1]", "shardFrames", APIARY_CORRUPT },
+        { "more than there may be", "[0,1,0]",
+            "[0,1,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]",
+            "shardFrames", APIARY_LIMIT },
+        { "the cells of one left out", "[0,1,0]", "[0,1,0,1]", "leave cells out", APIARY_CORRUPT },
+        { "more cells than there are", "[0,1,0]", "[0,1,1]", "tasks", APIARY_CORRUPT },
+        { "a cell twice", "[2,4,40],[6,2,20]", "[2,4,40],[5,3,20]", "share them", APIARY_CORRUPT },
+        { "bins of several", "\"replayable\":true", "\"replayable\":true,\"write\":{\"hive\":\"main\",\"box\":\"main\",\"frame\":\"f\","
+            "\"id\":\"0123456789abcdef0123456789abcdef\",\"base\":7,\"operation\":\"OPTIMIZE\",\"replaceAll\":false,\"readsTarget\":false,"
+            "\"inTasks\":true,\"sort\":true,\"head\":\"\",\"tail\":\"\",\"cellBytes\":5,\"partitionsMax\":10,"
+            "\"compaction\":{\"bins\":[2,1],\"clusterBy\":[],\"condition\":\"\"}}", "of several frames", APIARY_CORRUPT },
+    };
+    struct apiary_error err = { 0 };
+    struct ap_plan *plan = NULL;
+    AP_AUTO(ap_bytes) again = { 0 };
+    (void)state;
+    assert_ok(ap_plan_read(ap_str_from(united), &plan, &err));
+    assert_true(ap_plan_has_union(plan));
+    assert_int_equal(ap_plan_shard_cells(plan, &plan->stages[0]), 8);
+    check_share(plan, 0, 0, "f", 0, 2); /* within one */
+    check_share(plan, 0, 1, "g", 0, 0);
+    check_share(plan, 0, 2, "f", 0, 0);
+    check_share(plan, 1, 0, "f", 2, 1); /* the last of one, all of the next, the first of the third */
+    check_share(plan, 1, 1, "g", 0, 2);
+    check_share(plan, 1, 2, "f", 0, 1);
+    check_share(plan, 2, 0, "f", 0, 0);
+    check_share(plan, 2, 2, "f", 1, 2);
+    assert_string_equal(ap_plan_first_cell(plan, &plan->stages[0], &plan->stages[0].tasks[1]), "c");
+    assert_string_equal(ap_plan_first_cell(plan, &plan->stages[0], &plan->stages[0].tasks[2]), "b");
+    struct ap_plan_task nothing = { .first = 8 };
+    assert_null(ap_plan_first_cell(plan, &plan->stages[0], &nothing));
+    assert_ok(ap_plan_write(plan, &again, &err));
+    assert_string_equal(ap_bytes_text(&again), united);
+    ap_plan_free(plan);
+    refuse(united, cases, AP_COUNT(cases));
 }
 
 static const char files[] =
@@ -342,6 +405,7 @@ int main(void)
         cmocka_unit_test(a_plan_that_writes),
         cmocka_unit_test(a_plan_that_was_held),
         cmocka_unit_test(a_plan_that_puts_cells_together),
+        cmocka_unit_test(a_plan_over_several_frames),
         cmocka_unit_test(a_plan_over_files),
         cmocka_unit_test(files_are_counted),
         cmocka_unit_test(refuses_to_write_what_is_out_of_form),

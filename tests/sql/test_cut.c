@@ -50,7 +50,16 @@ static void found_done(struct found *found)
     ap_arena_done(&found->arena);
 }
 
-/* "aggregate t0 first needed": the place of the reference among those of its name in the text. */
+static size_t place_of(const struct found *found, size_t reference)
+{
+    size_t place = 0;
+    for (size_t i = 0; i < found->names.table_count; i++)
+        if (found->names.tables[i].query_location < found->names.tables[reference].query_location)
+            place++;
+    return place;
+}
+
+/* "aggregate t0 first needed": the place of the reference among all in the text; "t0 t2": of several. */
 static void show(const struct found *found, struct ap_bytes *out)
 {
     struct apiary_error err = { 0 };
@@ -59,13 +68,11 @@ static void show(const struct found *found, struct ap_bytes *out)
         assert_ok(ap_bytes_printf(out, &err, "whole: %s", cut->why));
         return;
     }
-    size_t place = 0;
-    for (size_t i = 0; i < found->names.table_count; i++)
-        if (found->names.tables[i].query_location <
-            found->names.tables[cut->reference].query_location)
-            place++;
-    assert_ok(ap_bytes_printf(out, &err, "%s %s%zu%s", ap_cut_kind_text(cut->kind),
-        cut->rows ? "rows t" : "t", place, cut->wants_from ? " from" : ""));
+    assert_ok(ap_bytes_printf(out, &err, "%s%s%s", cut->plain ? "plain " : "",
+        ap_cut_kind_text(cut->kind), cut->rows ? " rows" : ""));
+    for (size_t i = 0; i < cut->reference_count; i++)
+        assert_ok(ap_bytes_printf(out, &err, " t%zu", place_of(found, cut->references[i])));
+    if (cut->wants_from) assert_ok(ap_bytes_add_text(out, " from", &err));
     for (size_t i = 0; i < cut->first_count; i++)
         assert_ok(ap_bytes_printf(
             out, &err, " first %s", cut->firsts[i].needed ? "needed" : "large"));
@@ -198,10 +205,35 @@ static void check_memory(const struct tree_case *tree_case)
     fail_msg("%s: no end of allocations", tree_case->sql);
 }
 
+/* The same of finding it. */
+static void check_find_memory(const struct tree_case *tree_case)
+{
+    struct apiary_error err = { 0 };
+    struct found found;
+    find(tree_case, 0, &found);
+    for (long n = 1; n < 100000; n++) {
+        struct ap_arena arena = { 0 };
+        struct ap_cut cut;
+        ap_alloc_fail_after(n);
+        enum apiary_code code = ap_cut_find(&arena, tree_case->tree, &found.names, &found.options, &cut, &err);
+        bool failed = ap_alloc_fail_left() == 0;
+        ap_alloc_fail_after(0);
+        ap_arena_done(&arena);
+        if (failed) assert_code_in(tree_case->sql, code, APIARY_MEMORY);
+        if (failed) continue;
+        assert_code_in(tree_case->sql, code, APIARY_OK);
+        assert_int_in(tree_case->sql, cut.kind, found.cut.kind);
+        found_done(&found);
+        return;
+    }
+    fail_msg("%s: no end of allocations", tree_case->sql);
+}
+
 static void no_memory(void **state)
 {
     (void)state;
     each_tree_case("cuts", "memory", check_memory);
+    each_tree_case("cuts", "found", check_find_memory);
 }
 
 /* ---- text ---- */
