@@ -40,7 +40,7 @@ static const struct {
     { "cache", command_cache, "cache [show|clear]", "what this machine keeps of cells in a remote store" },
     { "start", command_start, "start [STORAGE] [--name NAME]", "join the swarm of a store and work for it, until Ctrl-C" },
     { "nodes", command_nodes, "nodes [STORAGE]", "the nodes of the swarm" },
-    { "submit", command_submit, "submit \"STATEMENT\" [--deadline SECONDS]", "hand a SELECT, INSERT or CREATE FRAME … AS to the swarm; prints its id" },
+    { "submit", command_submit, "submit \"STATEMENT\" [--deadline SECONDS]", "hand a SELECT, INSERT, CREATE FRAME … AS, OPTIMIZE or COPY … FROM to the swarm; prints its id" },
     { "attach", command_attach, "attach QUERY", "wait for a submitted query and show its rows, or what it wrote" },
     { "result", command_result, "result QUERY", "the same of a submitted query that has ended" },
     { "replay", command_replay, "replay QUERY", "run a submitted query again over the same versions, and compare" },

@@ -270,7 +270,8 @@ APIARY_API void apiary_result_close(struct apiary_result *result);
 
 /* ---- queries that outlive who asked ---- */
 
-/* Hands one SELECT, INSERT or CREATE FRAME … AS SELECT to the swarm: *query is its id, 33 characters. It is run by
+/* Hands one SELECT, INSERT, CREATE FRAME … AS SELECT, OPTIMIZE or COPY … FROM (Parquet files below the root)
+ * to the swarm: *query is its id, 33 characters. It is run by
  * the nodes that are there or come, within `deadline_s` seconds (0: a day; one that writes: 6 hours, no more), whatever becomes
  * of this process. Its rows, or what it wrote (once, or not at all), can be asked for until a while after its end.
  * codes: SQL, NOT_FOUND, UNSUPPORTED, LIMIT, IO, UNCERTAIN, ... */

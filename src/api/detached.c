@@ -51,21 +51,21 @@ static enum apiary_code submit_reading(struct apiary_session *session, struct ap
 
 int apiary_submit(struct apiary_session *session, const char *sql, size_t length, int64_t deadline_s, char **query, struct apiary_error *err)
 {
-    bool writes = false;
+    struct ap_order_kind kind = { 0 };
     struct ap_str statement = { sql, length };
     ap_error_clear(err);
     if (session == NULL || sql == NULL || query == NULL) return ap_fail(err, APIARY_INVALID, "apiary_submit: an argument is NULL");
     if (deadline_s < 0 || deadline_s > DEADLINE_MAX_S)
         return ap_fail(err, APIARY_INVALID, "a query may take at most %d hours", DEADLINE_MAX_S / 3600);
     AP_TRY(ap_world_check(&session->handle->world, err));
-    AP_TRY(ap_order_check(&statement, &writes, err));
-    if (writes && deadline_s > WRITE_S) {
+    AP_TRY(ap_order_check(&statement, &kind, err));
+    if (kind.writes && deadline_s > WRITE_S) {
         ap_fail(err, APIARY_INVALID, "a query that writes may take at most %d hours", WRITE_S / 3600);
         return ap_hint(err, "what it stored and nobody committed is taken by vacuum after a day");
     }
     ap_session_begin(session->session);
-    int64_t deadline_us = (deadline_s > 0 ? deadline_s : writes ? WRITE_S : DAY_S) * INT64_C(1000000);
-    return writes ? submit_writing(session, statement, deadline_us, query, err) : submit_reading(session, statement, deadline_us, query, err);
+    int64_t deadline_us = (deadline_s > 0 ? deadline_s : kind.writes ? WRITE_S : DAY_S) * INT64_C(1000000);
+    return kind.writes ? submit_writing(session, statement, deadline_us, query, err) : submit_reading(session, statement, deadline_us, query, err);
 }
 
 static enum apiary_code check_id(const char *query, struct apiary_error *err)

@@ -67,28 +67,32 @@ static enum apiary_code one_statement(struct ap_str text, struct ap_str *out, st
     return APIARY_OK;
 }
 
-enum apiary_code ap_order_check(struct ap_str *sql, bool *writes, struct apiary_error *err)
+enum apiary_code ap_order_check(struct ap_str *sql, struct ap_order_kind *kind, struct apiary_error *err)
 {
     AP_AUTO(ap_statement) statement = { 0 };
     AP_TRY(one_statement(*sql, sql, err));
     AP_TRY(ap_statement_parse(*sql, &statement, err));
-    *writes = false;
+    *kind = (struct ap_order_kind) { 0 };
     switch (statement.kind) {
         case AP_STATEMENT_QUERY:
         case AP_STATEMENT_EXPLAIN:
         case AP_STATEMENT_SHOW:
         case AP_STATEMENT_DESCRIBE: return APIARY_OK;
         case AP_STATEMENT_INSERT:
-            *writes = statement.condition.size == 0;
+            kind->writes = statement.condition.size == 0;
             break;
         case AP_STATEMENT_CREATE_FRAME:
-            *writes = statement.body.size > 0 && statement.location == NULL && !statement.flags.temporary && !statement.flags.if_not_exists;
+            kind->writes = statement.body.size > 0 && statement.location == NULL && !statement.flags.temporary && !statement.flags.if_not_exists;
             break;
+        case AP_STATEMENT_OPTIMIZE:
+            kind->writes = kind->planned = !statement.flags.dry_run;
+            break;
+        case AP_STATEMENT_COPY_FROM: kind->writes = kind->planned = true; break;
         default: break;
     }
-    if (*writes) return APIARY_OK;
+    if (kind->writes) return APIARY_OK;
     ap_fail(err, APIARY_UNSUPPORTED, "this statement cannot be submitted");
-    return ap_hint(err, "SELECT, INSERT and CREATE FRAME … AS SELECT can, without REPLACE WHERE, LOCATION, TEMP and IF NOT EXISTS");
+    return ap_hint(err, "SELECT, INSERT and CREATE FRAME … AS SELECT can, without REPLACE WHERE, LOCATION, TEMP and IF NOT EXISTS; OPTIMIZE and COPY … FROM too");
 }
 
 /* ---- writing ---- */

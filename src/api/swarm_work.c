@@ -168,9 +168,10 @@ static enum apiary_code run_whole(struct apiary *handle, struct ap_session *sess
     struct ap_held held = { 0 };
     struct ap_str hive, box, zone;
     struct ap_str sql = ap_str_from(order->sql);
-    bool does_write = false;
-    AP_TRY(ap_order_check(&sql, &does_write, err));
-    if (does_write != writes) return ap_fail(err, APIARY_CORRUPT, "a manifest does not say that its statement writes");
+    struct ap_order_kind kind = { 0 };
+    AP_TRY(ap_order_check(&sql, &kind, err));
+    if (kind.planned) return ap_fail(err, APIARY_UNSUPPORTED, "a manifest has a statement as text that would not leave its commit to others");
+    if (kind.writes != writes) return ap_fail(err, APIARY_CORRUPT, "a manifest does not say that its statement writes");
     if (ap_json_str(root, "hive", &hive) && ap_json_str(root, "box", &box) && hive.size <= AP_NAME_MAX && box.size <= AP_NAME_MAX) {
         snprintf(session->hive, sizeof session->hive, AP_FMT, AP_ARG(hive));
         snprintf(session->box, sizeof session->box, AP_FMT, AP_ARG(box));

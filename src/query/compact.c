@@ -284,7 +284,8 @@ static enum apiary_code share(struct compaction *compaction, const struct ap_com
     struct ap_compacted *done = compaction->done;
     size_t tasks = 0;
     struct ap_plan_wrote wrote = { 0 };
-    if (!options->shared || plan->bin_count == 0) return APIARY_OK;
+    bool handed_over = work->session->handover != NULL; /* then also that there is nothing to do */
+    if (!options->shared || (plan->bin_count == 0 && !handed_over)) return APIARY_OK;
     struct ap_compact_order order = { .work = work, .plan = plan,
         .condition = options->condition, .cell_bytes = compaction->cut.target_bytes };
     AP_TRY(ap_compact_share(&order, &tasks, &wrote, err));

@@ -32,7 +32,7 @@ static enum apiary_code add_stage(const struct ap_compact_order *order, struct a
 {
     const struct ap_compact_plan *bins = order->plan;
     struct ap_plan_stage *stage = ap_arena_alloc(&plan->arena, sizeof *stage);
-    AP_AUTO_FREE uint64_t *sizes = ap_calloc(bins->bin_count, sizeof *sizes);
+    AP_AUTO_FREE uint64_t *sizes = ap_calloc(bins->bin_count + 1, sizeof *sizes);
     size_t *shard = ap_arena_alloc(&plan->arena, sizeof *shard);
     if (stage == NULL || sizes == NULL || shard == NULL) return ap_fail_memory(err, "a plan");
     *shard = 0;
@@ -63,7 +63,7 @@ static enum apiary_code add_compaction(
     struct ap_plan_compaction *compaction = ap_arena_alloc(&plan->arena, sizeof *compaction);
     if (compaction == NULL) return ap_fail_memory(err, "a plan");
     *compaction = (struct ap_plan_compaction) { .bin_count = order->plan->bin_count };
-    compaction->bins = ap_arena_alloc(&plan->arena, compaction->bin_count * sizeof *compaction->bins);
+    compaction->bins = ap_arena_alloc(&plan->arena, (compaction->bin_count + 1) * sizeof *compaction->bins);
     compaction->cluster_by = ap_arena_alloc(&plan->arena, (cluster_by->count + 1) * sizeof *compaction->cluster_by);
     if (compaction->bins == NULL || compaction->cluster_by == NULL) return ap_fail_memory(err, "a plan");
     for (size_t i = 0; i < compaction->bin_count; i++) compaction->bins[i] = order->plan->bins[i].count;
@@ -79,9 +79,11 @@ static const char *alone_reason(const struct ap_compact_order *order)
 {
     const struct ap_compact_plan *bins = order->plan;
     const char *why = NULL;
+    bool handed_over = order->work->session->handover != NULL; /* whoever is there then */
     if (ap_name_temporary(&order->work->target->entry.name)) return "it is a temporary frame";
-    if (bins->bin_count < 2) return "one node has all of its cells to put together";
+    if (!handed_over && bins->bin_count < 2) return "one node has all of its cells to put together";
     if (bins->all.count > AP_PLAN_CELLS_MAX) return "it has too many cells for one plan";
+    if (handed_over) return NULL;
     ap_write_shared(order->work->session, bins->all.bytes, &why); /* last: it asks the store */
     return why;
 }
@@ -137,7 +139,7 @@ enum apiary_code ap_compact_share(const struct ap_compact_order *order, size_t *
     struct ap_plan_compaction *compaction = NULL;
     const char *why = NULL;
     AP_TRY(ap_compact_shared_plan(order, &plan, &compaction, &why, err));
-    if (plan == NULL) return APIARY_OK;
+    if (plan == NULL) return ap_handover_fail(session, why, err);
     size_t count = plan->stages[0].task_count;
     struct ap_write_commit how = { .operation = "OPTIMIZE" };
     struct ap_write_spread spread = { .target = order->work->target, .how = &how, .compaction = compaction, .cell_bytes = order->cell_bytes };

@@ -164,6 +164,7 @@ static const char *alone_reason(const struct ap_import_share *share)
     const char *why = NULL;
     if (source->named_count == 0) return "it reads files that are not Parquet";
     if (ap_name_temporary(&share->target->entry.name)) return "it is a temporary frame";
+    if (source->session->handover != NULL) return NULL; /* whoever is there then */
     if (source->named_count == 1) return "one node reads a file that is alone";
     /* Last: it asks the store. */
     return ap_write_shared(source->session, ap_spread_bytes(source), &why) ? NULL : why;
@@ -184,6 +185,7 @@ enum apiary_code ap_import_spread(const struct ap_import_share *share, struct ap
         AP_TRY(ap_plan_make(source, &wish, &made, err));
         if (made.plan == NULL) AP_TRY(ap_source_prepare(source, err));
     }
+    if (!ap_plan_in_parts(made.plan)) AP_TRY(ap_handover_fail(session, why != NULL ? why : ap_bytes_text(&made.why), err));
     if (made.plan == NULL) {
         if (forced)
             ap_session_notice(

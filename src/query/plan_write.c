@@ -208,7 +208,8 @@ enum apiary_code ap_plan_commit(const struct ap_plan_run *run, const char *txn, 
         if (err != NULL) *err = why;
         return code;
     }
-    if (write->compaction == NULL && written.count == 0 && target.base != NULL && !write->replace_all) { /* no rows: nothing to commit */
+    bool removes = write->replace_all || (write->compaction != NULL && write->compaction->bin_count > 0);
+    if (written.count == 0 && target.base != NULL && !removes) { /* no rows: nothing to commit */
         *version = (int64_t)write->base;
         return APIARY_OK;
     }

@@ -31,6 +31,12 @@ enum apiary_code ap_handover_refuse(struct ap_session *session, struct apiary_er
     return ap_fail(err, APIARY_UNSUPPORTED, "the statement cannot be submitted in parts");
 }
 
+enum apiary_code ap_handover_fail(struct ap_session *session, const char *why, struct apiary_error *err)
+{
+    if (session->handover == NULL) return APIARY_OK;
+    return ap_fail(err, APIARY_UNSUPPORTED, "the statement cannot be submitted: %s", why);
+}
+
 enum apiary_code ap_plan_keep(struct ap_plan *plan, struct ap_str text, const char **out, struct apiary_error *err)
 {
     *out = ap_arena_dup(&plan->arena, text);

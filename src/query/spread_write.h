@@ -14,6 +14,8 @@
 bool ap_write_shared(const struct ap_session *session, uint64_t bytes, const char **why);
 /* Is the statement to be handed over and cannot be, as it would have to run here? Then it fails. */
 AP_CHECKED enum apiary_code ap_handover_refuse(struct ap_session *session, struct apiary_error *err);
+/* The same of a statement whose text nobody else can run either: it is not handed over, `why`. */
+AP_CHECKED enum apiary_code ap_handover_fail(struct ap_session *session, const char *why, struct apiary_error *err);
 
 /* source: resolved, not prepared. *out NULL: the statement is for this node alone. */
 AP_CHECKED enum apiary_code ap_write_plan(struct ap_source *source, const struct apiary_query *query,

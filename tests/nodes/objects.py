@@ -96,6 +96,15 @@ def reading(key):
     return plan_of_parts(change)
 
 
+def as_text(sql):
+    """A statement that writes, as text, in place of the query."""
+    def change(content):
+        content["writes"] = True
+        content["needs"] += ["write-1", "hold-1"]
+        edited_plan(lambda plan: plan.update(sql=sql, writes=True))(content)
+    return change
+
+
 def flip(path):
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
@@ -119,6 +128,11 @@ def cases(swarm):
         queries["outside"].change(writing(str(swarm.folder / "outside")))
         queries["above"].change(writing("main/main/../../outside"))
         queries["made"].change(writing("main/main/made~0123abcd"))
+        for name, sql in (("optimize", "OPTIMIZE t"), ("copy", f"COPY t FROM '{swarm.folder}/table.csv'"), ("delete", "DELETE FROM t")):
+            queries[name] = Query(swarm, "SELECT 1 AS one")
+            queries[name].change(as_text(sql))
+        swarm.file("table.csv", "1,1\n")
+        swarm.sql("INSERT INTO t SELECT p, -1 FROM t", "--set", "distributed=off")  # something to do for OPTIMIZE
         over_files = listing(swarm)
         for name, key in (("listed", "in/1.parquet"), ("up", "../secret.parquet"), ("far", str(swarm.folder / "secret.parquet")),
                           ("link", "in/way.parquet"), ("folder", "away/secret.parquet"), ("gone", "in/3.parquet")):
@@ -157,6 +171,14 @@ def cases(swarm):
             code, out, err = queries[name].attach()
             assert code == 1 and said in err and out == "", f"{name}: {out}{err}"
 
+    def what_would_commit_by_itself_is_not_run_as_text():
+        for name in ("optimize", "copy"):
+            code, out, err = queries[name].attach()
+            assert code == 1 and "leave its commit to others" in err, f"{name}: {out}{err}"
+        code, out, err = queries["delete"].attach()
+        assert code == 1 and "cannot be submitted" in err, out + err
+        assert swarm.sql("SELECT count(*), sum(x) FROM t")[1] == f"6000,{3000 * 2999 // 2 - 3000}"
+
     def a_result_that_is_none_ends_the_query_and_is_named():
         code, _, err = queries["stolen"].attach()
         assert code == 1 and "(CORRUPT)" in err and "r/00000" in err, err
@@ -184,7 +206,7 @@ def cases(swarm):
 
     return [what_is_in_order_is_done_beside_what_is_not, a_manifest_with_a_changed_byte_or_cut_short_is_nobodys_work,
             a_plan_of_a_newer_format_ends_in_one_error, a_plan_that_is_no_json_is_given_up, a_cell_that_is_not_the_versions_is_not_opened,
-            files_are_looked_for_in_the_store_and_nowhere_else, a_result_that_is_none_ends_the_query_and_is_named, a_frame_is_made_where_the_catalogue_would_make_it_and_nowhere_else,
+            files_are_looked_for_in_the_store_and_nowhere_else, what_would_commit_by_itself_is_not_run_as_text, a_result_that_is_none_ends_the_query_and_is_named, a_frame_is_made_where_the_catalogue_would_make_it_and_nowhere_else,
             a_node_that_lacks_what_a_manifest_names_takes_no_task_of_it, all_leave_in_good_order]
 
 

@@ -10,6 +10,8 @@ import signal
 import time
 
 from swarm_nodes import Swarm, finish, rounds  # first: it finds the folders of the others
+from compaction import cells, commits
+from imports import pattern, put
 from writes import by_swarm, number, rows
 
 from apiary_cli import REMOTE, main
@@ -43,13 +45,15 @@ def before_anybody_is_there(swarm):
                (submit(swarm, "INSERT INTO w SELECT p, x FROM t WHERE x < 0"), "Committed 0 rows"),
                (submit(swarm, "INSERT INTO w SELECT i, i FROM range(0) r(i)"), "Committed 0 rows")]
     replaced = submit(swarm, "INSERT OVERWRITE u SELECT p, x FROM t")
+    in_pieces(swarm, "lost")
+    optimized = submit(swarm, "OPTIMIZE lost")
     dropped = submit(swarm, "INSERT INTO u SELECT p, -x FROM t")
     code, out, _ = swarm.run("cancel", dropped)
     assert code == 0 and "ancelled" in out, out
     assert number(swarm, "SELECT count(*) FROM u") == 0
     code, _, err = swarm.run("result", queries[0][0])
     assert code == 1 and err.startswith("Error (BUSY)"), err
-    swarm.sql("INSERT INTO u VALUES (-1, -1)", "--set", "distributed=off")
+    swarm.sql("INSERT INTO u VALUES (-1, -1); DELETE FROM lost WHERE x = 5", "--set", "distributed=off")
     for _ in range(3):
         swarm.start()
     for query, said in queries[1:]:
@@ -57,6 +61,9 @@ def before_anybody_is_there(swarm):
     ended(swarm, queries[0][0], f"Committed {ROWS // 2} rows (version 2).")
     code, _, err = swarm.run("attach", replaced)  # it would take rows that it never saw
     assert code == 1 and err.startswith("Error (CONFLICT)"), err
+    code, _, err = swarm.run("attach", optimized)  # a cell that it puts together is not there any more
+    assert code == 1 and err.startswith("Error (CONFLICT)"), err
+    assert number(swarm, "SELECT count(*) FROM lost") == 3999 and cells(swarm, "lost") > 0
     code, _, err = swarm.run("attach", dropped)
     assert code == 1 and "was cancelled" in err, err
     swarm.settled()
@@ -64,6 +71,44 @@ def before_anybody_is_there(swarm):
     assert rows(swarm, "SELECT count(*), sum(n) FROM c") == [["6", str(ROWS)]]
     assert rows(swarm, "SELECT p, x FROM w ORDER BY p") == [["1", "2"], ["3", "4"]]
     assert rows(swarm, "SELECT count(*), sum(x) FROM v") == [["10", "45"]]
+
+
+def in_pieces(swarm, frame):
+    """4000 rows in four cells of each of two partitions."""
+    swarm.sql(f"CREATE FRAME {frame} (p INTEGER, x BIGINT) PARTITIONED BY (p); " +
+              "; ".join(f"INSERT INTO {frame} SELECT i % 2, i FROM range({n * 1000}, {n * 1000 + 1000}) r(i)" for n in range(4)), "--set", "distributed=off")
+
+
+def put_together(swarm):
+    """OPTIMIZE: one commit of all bins, of a part of the frame, of none; sorted as it says."""
+    in_pieces(swarm, "o")
+    assert cells(swarm, "o") == 8
+    ended(swarm, submit(swarm, "OPTIMIZE o WHERE p = 1"), "Rearranged 2000 rows (version 5).")  # one bin: one task
+    assert cells(swarm, "o") == 4
+    ended(swarm, submit(swarm, "OPTIMIZE o;"), "Rearranged 2000 rows (version 6).")
+    ended(swarm, submit(swarm, "OPTIMIZE o"), "Rearranged 0 rows (version 6).")
+    ended(swarm, submit(swarm, "OPTIMIZE o CLUSTER BY (x)"), "Rearranged 4000 rows (version 7).")
+    ended(swarm, submit(swarm, "INSERT INTO o VALUES (3, 4000)"), "Committed 1 row (version 8).")
+    assert rows(swarm, "SELECT count(*), count(DISTINCT x), sum(x) FROM o") == [["4001", "4001", str(4000 * 4001 // 2)]]
+    if not REMOTE:
+        assert len(commits(swarm, "o")) == 3 and by_swarm(swarm, "o") == 4, (len(commits(swarm, "o")), by_swarm(swarm, "o"))
+
+
+def copied(swarm):
+    """COPY … FROM files of the store; of others nobody else could read them."""
+    place = put(swarm, "landing", {f"{n}.parquet": f"SELECT i % 3 AS p, i AS x FROM range({n * 100}, {n * 100 + 100}) r(i)" for n in range(5)})
+    swarm.sql("CREATE FRAME y (p INTEGER, x BIGINT) PARTITIONED BY (p)")
+    ended(swarm, submit(swarm, f"COPY y FROM '{pattern(swarm, place)}'"), "Committed 500 rows (version 1).")
+    ended(swarm, submit(swarm, f"COPY y (x) FROM '{pattern(swarm, put(swarm, 'one', {'a.parquet': 'SELECT 7 AS x'}), 'a.parquet')}' (FORMAT parquet)"),
+          "Committed 1 row (version 2).")
+    assert rows(swarm, "SELECT count(*), count(DISTINCT x), count(p) FROM y") == [["501", "500", "500"]]
+    elsewhere, table = swarm.file("elsewhere.parquet", ""), swarm.file("table.csv", "p,x\n1,2\n")
+    swarm.sql(f"COPY (SELECT 1 AS p, 2 AS x) TO '{elsewhere}' (FORMAT parquet)")
+    for path, said in ((elsewhere, "outside the store's root"), (table, "not Parquet")):
+        code, out, err = swarm.run("submit", f"COPY y FROM '{path}'")
+        assert code == 1 and err.startswith("Error (UNSUPPORTED)") and "cannot be submitted" in err and said in err, f"{path}: {out} {err}"
+    assert number(swarm, "SELECT count(*) FROM y") == 501
+    assert REMOTE or by_swarm(swarm, "y") == 2
 
 
 def as_text_and_in_parts(swarm):
@@ -93,7 +138,7 @@ def refused(swarm):
     before = swarm.sql("SHOW FRAMES"), rows(swarm, "SELECT count(*) FROM w")
     for text in ("DELETE FROM w", "DROP FRAME w", "UPDATE w SET x = 0", "TRUNCATE w", "CREATE FRAME n (x INTEGER)", "CREATE TEMP FRAME n AS SELECT 1 AS x",
                  "CREATE FRAME IF NOT EXISTS n AS SELECT 1 AS x", "INSERT INTO c REPLACE WHERE p = 1 SELECT 1, 2", "CREATE HIVE n",
-                 "COPY t TO 'x.csv'", "OPTIMIZE w", "SELECT 1; SELECT 2", "INSERT INTO w SELECT 1, 2; DROP FRAME w"):
+                 "COPY t TO 'x.csv'", "OPTIMIZE w DRY RUN", "VACUUM w", "SELECT 1; SELECT 2", "INSERT INTO w SELECT 1, 2; DROP FRAME w"):
         code, out, err = swarm.run("submit", text)
         assert code == 1 and err.startswith("Error (") and ("submit" in err), f"{text}: {code} {out} {err}"
     code, _, err = swarm.run("submit", "INSERT INTO w VALUES (1, 1)", "--deadline", "86400")
@@ -138,13 +183,19 @@ def cases(swarm):
     def whole_statements_too():
         as_text_and_in_parts(swarm)
 
+    def cells_are_put_together():
+        put_together(swarm)
+
+    def files_of_the_store_are_copied():
+        copied(swarm)
+
     def what_cannot_be_handed_over_is_not_done():
         refused(swarm)
 
     def all_leave_in_good_order():
         swarm.stop()
 
-    return [it_waits_for_nodes, whole_statements_too, what_cannot_be_handed_over_is_not_done,
+    return [it_waits_for_nodes, whole_statements_too, cells_are_put_together, files_of_the_store_are_copied, what_cannot_be_handed_over_is_not_done,
             *rounds(swarm, kill, ROUNDS, "submitter"), all_leave_in_good_order]
 
 
