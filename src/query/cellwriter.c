@@ -289,6 +289,17 @@ static enum apiary_code cut_again(struct ap_writing *whole, const struct ap_new_
     return APIARY_OK;
 }
 
+/* How many cells of the base have the target's partitions: none, where a frame is replaced by one with others. */
+static size_t cells_alike(const struct ap_target *target)
+{
+    if (target->base == NULL) return 0;
+    const struct ap_metadata *was = &target->base->metadata, *is = &target->metadata;
+    bool same = was->partition_count == is->partition_count;
+    for (size_t i = 0; same && i < is->partition_count; i++)
+        same = ap_str_equal_nocase(was->partition_by[i], is->partition_by[i]);
+    return same ? target->base->cell_count : 0;
+}
+
 enum apiary_code ap_written_check_partitions(struct ap_session *session,
     const struct ap_target *target, const struct ap_written *written, struct apiary_error *err)
 {
@@ -297,7 +308,7 @@ enum apiary_code ap_written_check_partitions(struct ap_session *session,
     if (count == 0) return APIARY_OK;
     AP_AUTO(ap_map) seen = { 0 };
     AP_AUTO(ap_bytes) key = { 0 };
-    size_t old = target->base != NULL ? target->base->cell_count : 0;
+    size_t old = cells_alike(target);
     for (size_t i = 0; i < old + written->count; i++) {
         const struct ap_str *values = i < old ? target->base->cells[i].partition_values
                                               : written->cells[i - old].partition_values;

@@ -102,6 +102,19 @@ def test_parameters_leave_no_rows_out(db):
     assert asked > 20
 
 
+def test_replaced_with_other_partitions(db):
+    """Cells that are on their way out have other values of partition columns, or none: they do not count."""
+    db.sql("CREATE FRAME f AS SELECT range AS i FROM range(40)")
+    db.sql("CREATE OR REPLACE FRAME f PARTITIONED BY (p) AS SELECT range AS i, range // 10 AS p FROM range(40)")
+    assert db.sql("SELECT count(DISTINCT p) FROM f WHERE p > 0").scalar() == 3
+    db.sql("SET max_partitions = 5")
+    db.sql("CREATE OR REPLACE FRAME f PARTITIONED BY (q, r) AS SELECT range AS i, range % 2 AS q, 'r' AS r FROM range(40)")
+    db.sql("CREATE OR REPLACE FRAME f PARTITIONED BY (p) AS SELECT range AS i, range % 4 AS p FROM range(40)")
+    assert db["main.main.f"].info()["partition_by"] == ["p"]
+    with pytest.raises(apiary.Error, match="would have 6 partitions"):
+        db.sql("INSERT INTO f VALUES (1, 7), (1, 8)")
+
+
 def test_merge_schema(db):
     db.sql("CREATE FRAME f (i BIGINT NOT NULL, p TEXT) PARTITIONED BY (p)")
     frame = db["main.main.f"]
