@@ -40,7 +40,7 @@ from t as x(a, b) order by 1
 select x.a, y.a from t x, t y order by 1, 2
 with x as (select 1 as a, 2 as a) select * from x
 select 1 as a, 2 as a union all select 3, 4
-(select 1 as a) union by name (select 2 as b)
+(select 1 as a) union by name (select 2 as b) order by 1
 values (1, 2)
 select (select 1), (select 1)
 select (select 1), case when true then 1 end, cast(1 as bigint)
