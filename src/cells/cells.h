@@ -123,6 +123,8 @@ AP_CHECKED enum apiary_code ap_partition_folder(struct ap_bytes *out, struct ap_
 /* Appends "{folders}cell_{uuid7}.parquet"; folders is empty or ends in '/'. */
 AP_CHECKED enum apiary_code ap_cell_new_key(
     struct ap_env *env, struct ap_bytes *out, struct ap_str folders, struct apiary_error *err);
+/* Is it a key that this may have made, in these folders? */
+bool ap_cell_is_key(struct ap_str key, struct ap_str folders);
 
 /* Precise cutting: bytes of a cell for workers with so much memory per bee:
  * memory ÷ 4, at least 16 MiB; the ceiling is twice that. `setting` 0 or target_cell_size. */

@@ -37,13 +37,30 @@ enum apiary_code ap_partition_folder(
     return add_encoded(out, value, err);
 }
 
+#define NAME_BEGIN "cell_"
+#define NAME_END ".parquet"
+
 enum apiary_code ap_cell_new_key(
     struct ap_env *env, struct ap_bytes *out, struct ap_str folders, struct apiary_error *err)
 {
     char uuid[AP_UUID_TEXT_SIZE];
     ap_assert(folders.size == 0 || folders.data[folders.size - 1] == '/');
     ap_uuid7(env, uuid);
-    return ap_bytes_printf(out, err, AP_FMT "cell_%s.parquet", AP_ARG(folders), uuid);
+    return ap_bytes_printf(out, err, AP_FMT NAME_BEGIN "%s" NAME_END, AP_ARG(folders), uuid);
+}
+
+bool ap_cell_is_key(struct ap_str key, struct ap_str folders)
+{
+    const struct ap_str begin = AP_STR(NAME_BEGIN), end = AP_STR(NAME_END);
+    const size_t uuid = AP_UUID_TEXT_SIZE - 1;
+    if (key.size != folders.size + begin.size + uuid + end.size || !ap_str_starts_with(key, folders)) return false;
+    struct ap_str name = { key.data + folders.size, key.size - folders.size };
+    if (!ap_str_starts_with(name, begin) || !ap_str_ends_with(name, end)) return false;
+    for (size_t i = begin.size; i < begin.size + uuid; i++) {
+        char c = name.data[i];
+        if (c != '-' && !(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'f')) return false;
+    }
+    return true;
 }
 
 #define MIB (UINT64_C(1) << 20)

@@ -139,9 +139,8 @@ static enum apiary_code choose_key(const struct ap_writing *writing, size_t outp
     AP_TRY(add_prefix(writing->target, whole, err));
     size_t skip = whole->size;
     AP_AUTO(ap_bytes) place = { 0 };
-    AP_TRY(ap_bytes_printf(
-        &place, err, AP_FMT AP_FMT "cell_", AP_ARG(ap_bytes_view(whole)), AP_ARG(folders)));
-    if (begun != NULL && ap_str_starts_with(ap_str_from(begun), ap_bytes_view(&place))) {
+    AP_TRY(ap_bytes_printf(&place, err, AP_FMT AP_FMT, AP_ARG(ap_bytes_view(whole)), AP_ARG(folders)));
+    if (begun != NULL && ap_cell_is_key(ap_str_from(begun), ap_bytes_view(&place))) {
         ap_bytes_clear(whole);
         AP_TRY(ap_bytes_add_text(whole, begun, err));
     } else

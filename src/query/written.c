@@ -82,19 +82,11 @@ static enum apiary_code read_values(yyjson_val *list, const struct ap_target *ta
 /* A key must be one that the writer would have chosen: the partition's folders and a name of its own. */
 static enum apiary_code check_key(const struct ap_target *target, const struct ap_new_cell *cell, struct apiary_error *err)
 {
-    static const struct ap_str name = { "cell_", 5 }, end = { ".parquet", 8 };
     AP_AUTO(ap_bytes) folders = { 0 };
     for (size_t i = 0; i < target->metadata.partition_count; i++)
         AP_TRY(ap_cell_add_folder(&target->metadata, i, cell->partition_values[i], &folders, err));
-    size_t uuid = AP_UUID_TEXT_SIZE - 1;
-    bool good = cell->key.size == folders.size + name.size + uuid + end.size && ap_str_starts_with(cell->key, ap_bytes_view(&folders));
-    struct ap_str rest = { cell->key.data + (good ? folders.size : 0), good ? cell->key.size - folders.size : 0 };
-    good = good && ap_str_starts_with(rest, name) && memcmp(rest.data + name.size + uuid, end.data, end.size) == 0;
-    for (size_t i = 0; good && i < uuid; i++) {
-        char c = rest.data[name.size + i];
-        good = c == '-' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-    }
-    return good ? APIARY_OK : wrong(target, "a key is not one of its cells'", err);
+    if (ap_cell_is_key(cell->key, ap_bytes_view(&folders))) return APIARY_OK;
+    return wrong(target, "a key is not one of its cells'", err);
 }
 
 static enum apiary_code read_cell(yyjson_val *item, const struct ap_target *target, struct ap_written *out, struct apiary_error *err)

@@ -62,6 +62,31 @@ static void test_new_key(void **state)
     assert_memory_equal(ap_bytes_text(&key), "a=1/cell_", 9);
     assert_int_equal(key.size, 4 + 5 + 36 + 8);
     assert_ok(ap_store_key_check(ap_bytes_text(&key), &err));
+    assert_true(ap_cell_is_key(ap_bytes_view(&key), AP_STR("a=1/")));
+}
+
+static void test_keys_of_others(void **state)
+{
+    static const struct {
+        const char *label, *folders, *key;
+        bool is;
+    } keys[] = {
+        { "no folder", "", "cell_01a22859-2cf7-7d37-b375-ac43104c1880.parquet", true },
+        { "two folders", "a=1/b=2/", "a=1/b=2/cell_01a22859-2cf7-7d37-b375-ac43104c1880.parquet", true },
+        { "nothing", "", "", false },
+        { "another folder", "a=1/", "a=2/cell_01a22859-2cf7-7d37-b375-ac43104c1880.parquet", false },
+        { "no folder where there is one", "a=1/", "cell_01a22859-2cf7-7d37-b375-ac43104c1880.parquet", false },
+        { "a folder where there is none", "", "a=1/cell_01a22859-2cf7-7d37-b375-ac43104c1880.parquet", false },
+        { "another beginning", "", "cale_01a22859-2cf7-7d37-b375-ac43104c1880.parquet", false },
+        { "another end", "", "cell_01a22859-2cf7-7d37-b375-ac43104c1880.parquat", false },
+        { "large letters", "", "cell_01A22859-2cf7-7d37-b375-ac43104c1880.parquet", false },
+        { "a path in the name", "", "cell_01a22859-2cf7-7d37-b375-../../../../x.parquet", false },
+        { "too short", "", "cell_01a22859-2cf7-7d37-b375-ac43104c188.parquet", false },
+        { "too long", "", "cell_01a22859-2cf7-7d37-b375-ac43104c18800.parquet", false },
+    };
+    (void)state;
+    for (size_t i = 0; i < AP_COUNT(keys); i++)
+        assert_true_in(keys[i].label, ap_cell_is_key(ap_str_from(keys[i].key), ap_str_from(keys[i].folders)) == keys[i].is);
 }
 
 static void test_leafcutter(void **state)
@@ -131,6 +156,7 @@ int main(void)
         cmocka_unit_test(test_folders),
         cmocka_unit_test(test_long_values),
         cmocka_unit_test(test_new_key),
+        cmocka_unit_test(test_keys_of_others),
         cmocka_unit_test(test_leafcutter),
         cmocka_unit_test(test_what_a_task_needs),
         cmocka_unit_test(test_small_workers_get_small_tasks),
