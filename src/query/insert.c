@@ -43,7 +43,7 @@ static enum apiary_code source_columns(struct ap_request *request, const struct 
     return guard_width(source, out->count, err);
 }
 
-/* A base that was assumed does where the statement can be run again. What the caller brought cannot be
+/* A base that was assumed does where the statement can be run again. Tables of the caller cannot be
  * read twice, a frame that is read is read at its newest version, and nodes are not asked twice. */
 static enum apiary_code settle_base(struct ap_session *session, struct ap_target *target,
     const struct ap_source *source, bool spread, struct apiary_error *err)
@@ -167,12 +167,6 @@ static enum apiary_code insert(struct ap_request *request, struct ap_target *tar
     return insert_rows(request, target, replaced, replaced_count, result, err);
 }
 
-/* May the failure come of a frame that was another one than was assumed? */
-static bool may_be_mistaken(enum apiary_code code)
-{
-    return code != APIARY_OK && code != APIARY_UNCERTAIN && code != APIARY_CANCELLED;
-}
-
 enum apiary_code ap_run_insert(
     struct ap_request *request, struct ap_result *result, struct apiary_error *err)
 {
@@ -189,10 +183,7 @@ enum apiary_code ap_run_insert(
         return ap_fail(
             err, APIARY_UNSUPPORTED, "INSERT … DEFAULT VALUES: frames have no default values");
     enum apiary_code code = insert(request, &target, result, &why);
-    bool moved = false;
-    if (target.assumed && may_be_mistaken(code) &&
-        ap_target_renew(session, &target, &moved, NULL) == APIARY_OK && moved) {
-        ap_bytes_clear(&session->notices);
+    if (ap_target_again(session, &target, code)) {
         why = (struct apiary_error) { 0 };
         code = insert(request, &target, result, &why);
     }

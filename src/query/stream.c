@@ -1,6 +1,7 @@
 /* Frames without SQL: Arrow streams in, schemas from Arrow, a frame's description. */
 #include "query/commit.h"
 #include "query/create.h"
+#include "query/reread.h"
 #include "query/types.h"
 #include "query/write.h"
 #include "query/temporary.h"
@@ -77,6 +78,19 @@ static enum apiary_code mark_nulls(struct ArrowArrayStream *data, struct ap_desc
     return code;
 }
 
+/* A column that an assumed base lacks may have come since. So the newest base says whether it is
+ * dropped, added or an error: none of these is guessed. */
+static enum apiary_code settle_extra(struct ap_source *source, struct ap_target *target,
+    const struct ap_described_list *columns, struct apiary_error *err)
+{
+    bool extra = false, moved = false;
+    for (size_t i = 0; i < columns->count; i++)
+        extra |= ap_schema_find(&target->metadata.schema, ap_str_from(columns->items[i].name)) == SIZE_MAX;
+    if (!extra || !target->assumed) return APIARY_OK;
+    ap_source_rest(source); /* the ledger may need the chamber */
+    return ap_target_renew(source->session, target, &moved, err);
+}
+
 static enum apiary_code select_input(struct ap_source *source, struct ap_target *target,
     const struct apiary_write_options *options, struct ap_arena *arena, bool *merged,
     struct ap_bytes *select, struct apiary_error *err)
@@ -84,6 +98,7 @@ static enum apiary_code select_input(struct ap_source *source, struct ap_target 
     AP_AUTO(ap_described_list) columns = { 0 };
     AP_TRY(ap_source_describe(source, AP_STR("SELECT * FROM " INPUT_NAME), NULL, &columns, err));
     AP_TRY(mark_nulls(source->inputs[0], &columns, err));
+    AP_TRY(settle_extra(source, target, &columns, err));
     if (options->merge_schema)
         AP_TRY(ap_merge_columns(source->session, arena, &columns, target, merged, err));
     struct ap_fit fit = {
@@ -99,15 +114,16 @@ static enum apiary_code select_input(struct ap_source *source, struct ap_target 
     return ap_fit_aliases(target, &fit, select, err);
 }
 
-static enum apiary_code write_stream(struct ap_session *session, struct ap_target *target,
-    struct ArrowArrayStream *data, const struct apiary_write_options *options,
-    struct ap_source *source, struct ap_written *written, uint64_t *version,
-    struct apiary_error *err)
+static enum apiary_code write_rows(struct ap_session *session, struct ap_target *target,
+    struct ap_reread *rows, const struct apiary_write_options *options, struct ap_source *source,
+    struct ap_written *written, uint64_t *version, struct apiary_error *err)
 {
     AP_AUTO(ap_bytes) select = { 0 };
     AP_AUTO(ap_arena) arena = { 0 }; /* the merged schema's */
+    struct ArrowArrayStream data;
     bool merged = false;
-    AP_TRY(ap_source_add_input(source, INPUT_NAME, data, err));
+    ap_reread_open(rows, &data);
+    AP_TRY(ap_source_add_input(source, INPUT_NAME, &data, err));
     ap_source_keep(source);
     AP_TRY(select_input(source, target, options, &arena, &merged, &select, err));
     AP_TRY(ap_write_cells(source, target, ap_bytes_view(&select), NULL, true, written, err));
@@ -127,26 +143,54 @@ static enum apiary_code write_stream(struct ap_session *session, struct ap_targe
     return ap_commit_written(session, target, written, &how, version, err);
 }
 
+static enum apiary_code write_once(struct ap_session *session, struct ap_target *target,
+    struct ap_reread *rows, const struct apiary_write_options *options, struct ap_written *written,
+    uint64_t *version, struct apiary_error *err)
+{
+    struct ap_source *source = NULL;
+    AP_TRY(ap_source_open(session, (struct ap_str) { 0 }, NULL, &source, err));
+    enum apiary_code code =
+        write_rows(session, target, rows, options, source, written, version, err);
+    ap_source_close(source);
+    return code;
+}
+
+/* Rows that can be read twice go on what was the head some minutes ago. A stream without rows may
+ * write nothing, and then nobody would tell whether it still is. */
+static bool may_assume(const struct ap_reread *rows, const struct apiary_write_options *options)
+{
+    return options->mode == APIARY_APPEND && rows->whole && rows->row_count > 0;
+}
+
 enum apiary_code ap_write_stream(struct ap_session *session, const char *frame,
     struct ArrowArrayStream *data, const struct apiary_write_options *options,
     struct ap_bytes *json, struct apiary_error *err)
 {
     int64_t started_us = ap_mono_us(session->world->env);
     struct ap_name3 name = { 0 };
+    struct apiary_error why = { 0 };
+    AP_AUTO(ap_reread) rows = { 0 };
     AP_AUTO(ap_target) target = { 0 };
     AP_AUTO(ap_written) written = { 0 };
-    struct ap_source *source = NULL;
     uint64_t version = 0;
     AP_TRY(ap_world_check(session->world, err));
     ap_session_begin(session);
     AP_TRY(ap_session_admit_write(session, options->backpressure, err));
     AP_TRY(ap_target_name(session, frame, &name, err));
-    AP_TRY(ap_target_open(session, &name, &target, err));
-    AP_TRY(ap_source_open(session, (struct ap_str) { 0 }, NULL, &source, err));
+    AP_TRY(ap_reread_take(&rows, data, &session->cancel, err));
+    AP_TRY(may_assume(&rows, options) ? ap_target_open_append(session, &name, &target, err)
+                                      : ap_target_open(session, &name, &target, err));
     enum apiary_code code =
-        write_stream(session, &target, data, options, source, &written, &version, err);
-    ap_source_close(source);
-    if (code != APIARY_OK) return code;
+        write_once(session, &target, &rows, options, &written, &version, &why);
+    if (ap_target_again(session, &target, code)) {
+        ap_written_done(&written);
+        why = (struct apiary_error) { 0 };
+        code = write_once(session, &target, &rows, options, &written, &version, &why);
+    }
+    if (code != APIARY_OK) {
+        if (err != NULL) *err = why;
+        return code;
+    }
     return ap_write_json(session, &written, version, started_us, false, json, err);
 }
 

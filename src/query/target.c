@@ -86,6 +86,21 @@ enum apiary_code ap_target_renew(
     return APIARY_OK;
 }
 
+/* May the failure come of a frame that was another one than was assumed? */
+static bool may_be_mistaken(enum apiary_code code)
+{
+    return code != APIARY_OK && code != APIARY_UNCERTAIN && code != APIARY_CANCELLED;
+}
+
+bool ap_target_again(struct ap_session *session, struct ap_target *target, enum apiary_code code)
+{
+    bool moved = false;
+    if (!target->assumed || !may_be_mistaken(code)) return false;
+    if (ap_target_renew(session, target, &moved, NULL) != APIARY_OK || !moved) return false;
+    ap_bytes_clear(&session->notices);
+    return true;
+}
+
 /* Is anything of a log at this folder? */
 static enum apiary_code folder_taken(
     struct ap_store *store, const char *prefix, bool *taken, struct apiary_error *err)

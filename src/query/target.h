@@ -29,6 +29,9 @@ AP_CHECKED enum apiary_code ap_target_open_append(struct ap_session *session,
 /* An assumed base becomes the newest (by a look since the statement began). *moved: it is another. */
 AP_CHECKED enum apiary_code ap_target_renew(struct ap_session *session, struct ap_target *target,
     bool *moved, struct apiary_error *err);
+/* A statement ended with `code`. True: its base was assumed and is another one by now, so that it may
+ * run once more, on that; what it told so far is forgotten. */
+bool ap_target_again(struct ap_session *session, struct ap_target *target, enum apiary_code code);
 
 /* A frame to be: hive and box must be there, the name free (EXISTS). Chooses its folder.
  * location: NULL or where the user wants it. metadata's strings are borrowed. */

@@ -62,6 +62,21 @@ def made(bucket, run, together=0):
     return seen["methods"], seen["parallel"]
 
 
+def add(db, data):
+    """Appends a dict of columns as Arrow (of Python's values the frame would be asked first), or what speaks Arrow."""
+    return db.write_to_frame("main", "main", "a", pa.table(data) if isinstance(data, dict) else data)
+
+
+def widen(db, data):
+    with pytest.warns(apiary.ApiaryWarning, match="was added"):
+        db["main.main.a"].append(pa.table(data), merge_schema=True)
+
+
+def batches(schema, columns):
+    """A reader that can be read once."""
+    return pa.RecordBatchReader.from_batches(schema, (pa.record_batch(one, schema=schema) for one in columns))
+
+
 def rows(db, sql):
     return db.sql(sql).fetchall()
 
@@ -69,11 +84,29 @@ def rows(db, sql):
 def test_append(bucket, db):
     assert made(bucket, lambda: db.sql("INSERT INTO a VALUES (2, 'y')"))[0] == {"GET": 1, "PUT": 2}
     assert made(bucket, lambda: db.sql("INSERT INTO a SELECT 3, 'z'"))[0] == {"GET": 1, "PUT": 2}
-    methods, parallel = made(bucket, lambda: db.write_to_frame("main", "main", "a", pa.table({"i": [4], "t": ["w"]})), 2)
-    assert methods == {"GET": 2, "PUT": 2} and parallel == 2  # what the caller brought cannot be read twice
-    assert rows(db, "SELECT sum(i) FROM a") == [(10,)]
+    numbers = pa.schema({"i": pa.int64()})
+    assert made(bucket, lambda: add(db, {"i": [4], "t": ["w"]}))[0] == {"GET": 1, "PUT": 2}
+    assert made(bucket, lambda: db["main.main.a"].append(pa.table({"i": [5]})))[0] == {"GET": 1, "PUT": 2}
+    assert made(bucket, lambda: add(db, batches(numbers, ({"i": [i]} for i in range(100)))))[0] == {"GET": 1, "PUT": 2}
+    assert rows(db, "SELECT sum(i) FROM a") == [(4965,)]
     db.sql("CREATE FRAME p (i BIGINT, k BIGINT) PARTITIONED BY (k)")
     assert made(bucket, lambda: db.sql("INSERT INTO p VALUES (1, 1), (2, 2), (3, 3)"))[0] == {"GET": 1, "PUT": 4}
+
+
+def test_append_that_cannot_be_repeated(bucket, db):
+    """Rows that are no few are not kept, and nothing is guessed where a guess could change what is written."""
+    numbers = pa.schema({"i": pa.int64()})
+    large = pa.table({"i": range(200_000)}, schema=numbers)
+    slices = [large.slice(start, 10) for start in (0, 150_000, 199_990)]
+    for few in slices:
+        assert made(bucket, lambda few=few: add(db, few))[0] == {"GET": 1, "PUT": 2}
+    assert made(bucket, lambda: add(db, large), 2) == ({"GET": 2, "PUT": 2}, 2)
+    assert made(bucket, lambda: add(db, batches(numbers, ({"i": [i]} for i in range(1000)))), 2) == ({"GET": 2, "PUT": 2}, 2)
+    assert made(bucket, lambda: add(db, large.slice(0, 0)), 2) == ({"GET": 2}, 2)
+    with pytest.warns(apiary.ApiaryWarning, match='"more"'):
+        assert made(bucket, lambda: add(db, {"i": [1], "more": [2]}))[0] == {"GET": 2, "PUT": 2}
+    assert made(bucket, lambda: db.overwrite_frame("main", "main", "a", pa.table({"i": [1]})), 2) == ({"GET": 2, "PUT": 2}, 2)
+    assert rows(db, "SELECT count(*) FROM a") == [(1,)]
 
 
 def test_query(bucket, db):
@@ -133,6 +166,73 @@ def test_a_frame_that_became_another(db, other):
     assert rows(db, "SELECT n FROM a") == [(4,)]
     with pytest.raises(apiary.Error, match="column"):
         db.sql("INSERT INTO a VALUES (4, 5)")
+
+
+def cells_of(bucket):
+    return sum(key.startswith("lake/main/main/a/") and key.endswith(".parquet") for key in bucket.keys())
+
+
+def test_rows_of_the_caller_into_a_frame_that_became_another(bucket, db, other):
+    """What is told and written is what it is where the newest version was known from the start."""
+    read = []
+
+    def once():
+        for i in (2, 3):
+            read.append(i)
+            yield {"i": [i], "t": ["y"], "more": [3.5]}
+
+    widen(other, {"i": [1], "t": ["x"], "more": [2.5]})
+    three = batches(pa.schema({"i": pa.int64(), "t": pa.string(), "more": pa.float64()}), once())
+    told = add(db, three)  # a column that db has not seen yet
+    assert told["notices"] == [] and told["rows_written"] == 2 and read == [2, 3]
+    assert rows(db, "SELECT sum(more) FROM a") == [(9.5,)]
+
+    widen(other, {"i": [1], "last": ["l"]})
+    with pytest.warns(apiary.ApiaryWarning, match='"none"'):
+        told = add(db, {"i": [4], "none": [1]})  # dropped, and told once
+    assert told["notices"] == ['column "none" is not in frame main.main.a and was dropped']
+    widen(other, {"i": [5], "later": [1]})
+    told = db["main.main.a"].append(pa.table({"i": [6], "later": [2]}), merge_schema=True)
+    assert told["notices"] == [] and rows(db, "SELECT sum(later) FROM a") == [(3,)]
+
+    other.sql("CREATE OR REPLACE FRAME a PARTITIONED BY (k) AS SELECT 'text' AS i, 1 AS k")
+    with pytest.raises(apiary.SchemaError, match='"i" of frame main.main.a is VARCHAR; the data has BIGINT'):
+        add(db, {"i": [7]})
+    pairs = pa.schema({"i": pa.int32(), "k": pa.int64()})
+    other.sql("CREATE OR REPLACE FRAME a PARTITIONED BY (k) AS SELECT 0.5::DOUBLE AS i, 0::BIGINT AS k")
+    assert add(db, batches(pairs, [{"i": [7, 8, 9], "k": [1, 2, 2]}]))["cells_written"] == 2  # what was known is of other types
+    other.sql("CREATE OR REPLACE FRAME a AS SELECT 0.5::DOUBLE AS i, 0::BIGINT AS k")
+    version, cells = other["main.main.a"].info()["version"], cells_of(bucket)
+    told = add(db, batches(pairs, [{"i": [7, 8], "k": [1, 2]}, {"i": [9], "k": [2]}]))  # two cells, and a commit that conflicts; then one
+    assert (told["version"], told["cells_written"], told["rows_written"]) == (version + 1, 1, 3)
+    assert cells_of(bucket) == cells + 1
+    assert rows(db, "SELECT i, k FROM a ORDER BY i") == [(0.5, 0), (7.0, 1), (8.0, 2), (9.0, 2)]
+
+    for _ in range(3):
+        other.sql("INSERT INTO a VALUES (1, 1)")
+    assert add(db, {"i": [1.0], "k": [1]})["version"] == version + 5
+    assert add(other, {"i": pa.array([], pa.float64())})["version"] == version + 5  # nothing to write: the newest all the same
+    other.sql("DROP FRAME a")
+    with pytest.raises(apiary.NotFoundError):
+        add(db, {"i": [10.0]})
+
+
+def test_rows_of_the_caller_that_fail(db, other):
+    """An error of the caller's stream is told as ever, whether or not the frame is another one by now."""
+
+    def breaks():
+        yield {"i": [2]}
+        raise RuntimeError("the well is dry")
+
+    for change in (None, "INSERT INTO a VALUES (5, 'o')", "CREATE OR REPLACE FRAME a AS SELECT 1.5::DOUBLE AS i"):
+        if change:
+            other.sql(change)
+        before = rows(other, "SELECT count(*) FROM a")
+        with pytest.raises(apiary.Error, match="the well is dry") as caught:
+            add(db, batches(pa.schema({"i": pa.int32()}), breaks()))
+        assert caught.value.code == "IO"
+        assert rows(other, "SELECT count(*) FROM a") == before
+        add(db, {"i": pa.array([1], pa.int32())})
 
 
 def test_hives_of_others_are_seen(db, other):

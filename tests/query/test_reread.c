@@ -1,0 +1,262 @@
+/* A small stream of the caller is read twice, any other once and to its last row. Who owns what is the
+ * sanitizer's to find out, and counted here: each array and each stream is released once. */
+#include "apiary_test.h"
+
+#include "core/alloc.h"
+#include "query/reread.h"
+
+#include <nanoarrow/nanoarrow.h>
+
+#include <errno.h>
+
+/* A stream of `arrays` arrays of `rows` numbers (0, 1, 2 …) beside a text of `width` bytes. */
+struct producer {
+    int arrays, fails_at; /* fails_at: which get_next fails, from 1; 0: none */
+    int64_t rows;
+    int width;
+    bool no_schema;
+    int given, late; /* calls of get_next that were answered; behind the end or the failure */
+    int alive, released; /* arrays; streams */
+    int64_t next;
+};
+
+struct tracked { /* in place of an array's own release */
+    struct producer *producer;
+    void (*release)(struct ArrowArray *);
+    void *private_data;
+};
+
+static void release_array(struct ArrowArray *array)
+{
+    struct tracked *tracked = array->private_data;
+    array->release = tracked->release;
+    array->private_data = tracked->private_data;
+    tracked->producer->alive--;
+    test_free(tracked);
+    array->release(array);
+}
+
+static int make_schema(struct ArrowSchema *schema)
+{
+    ArrowSchemaInit(schema);
+    return ArrowSchemaSetTypeStruct(schema, 2) || ArrowSchemaSetType(schema->children[0], NANOARROW_TYPE_INT64) ||
+           ArrowSchemaSetName(schema->children[0], "i") || ArrowSchemaSetType(schema->children[1], NANOARROW_TYPE_STRING) ||
+           ArrowSchemaSetName(schema->children[1], "t");
+}
+
+static int get_schema(struct ArrowArrayStream *stream, struct ArrowSchema *out)
+{
+    struct producer *producer = stream->private_data;
+    return producer->no_schema ? EINVAL : make_schema(out);
+}
+
+static int make_array(struct producer *producer, struct ArrowArray *out)
+{
+    char text[4096] = "";
+    struct ArrowSchema schema;
+    memset(text, 'x', sizeof text);
+    int failed = make_schema(&schema) || ArrowArrayInitFromSchema(out, &schema, NULL) || ArrowArrayStartAppending(out);
+    for (int64_t i = 0; i < producer->rows && !failed; i++)
+        failed = ArrowArrayAppendInt(out->children[0], producer->next++) ||
+                 ArrowArrayAppendString(out->children[1], (struct ArrowStringView) { text, producer->width }) ||
+                 ArrowArrayFinishElement(out);
+    ArrowSchemaRelease(&schema);
+    return failed || ArrowArrayFinishBuildingDefault(out, NULL);
+}
+
+static int get_next(struct ArrowArrayStream *stream, struct ArrowArray *out)
+{
+    struct producer *producer = stream->private_data;
+    bool ends = producer->given == producer->arrays, fails = producer->given + 1 == producer->fails_at;
+    memset(out, 0, sizeof *out);
+    producer->late += producer->given > producer->arrays;
+    if (fails) producer->arrays = producer->given;
+    producer->given++;
+    if (fails) return EIO;
+    if (ends) return 0;
+    if (make_array(producer, out) != 0) return ENOMEM;
+    struct tracked *tracked = test_malloc(sizeof *tracked);
+    *tracked = (struct tracked) { producer, out->release, out->private_data };
+    out->release = release_array;
+    out->private_data = tracked;
+    producer->alive++;
+    return 0;
+}
+
+static const char *last_error(struct ArrowArrayStream *stream)
+{
+    (void)stream;
+    return "the disk is gone";
+}
+
+static void release(struct ArrowArrayStream *stream)
+{
+    struct producer *producer = stream->private_data;
+    producer->released++;
+    stream->release = NULL;
+}
+
+static struct ArrowArrayStream stream_of(struct producer *producer)
+{
+    return (struct ArrowArrayStream) { get_schema, get_next, last_error, release, producer };
+}
+
+/* Reads to the end or the failure, which is returned; *rows: of them all, which count from 0. */
+static int read_all(struct ap_reread *reread, int64_t *rows)
+{
+    struct ArrowArrayStream stream;
+    struct ArrowSchema schema;
+    struct ArrowArray array = { 0 };
+    int failed = 0;
+    *rows = 0;
+    ap_reread_open(reread, &stream);
+    assert_int_equal(stream.get_schema(&stream, &schema), 0);
+    assert_string_equal(schema.children[1]->name, "t");
+    ArrowSchemaRelease(&schema);
+    while ((failed = stream.get_next(&stream, &array)) == 0 && array.release != NULL) {
+        const int64_t *numbers = array.children[0]->buffers[1];
+        for (int64_t i = 0; i < array.length; i++) assert_int_equal(numbers[i], (*rows)++);
+        array.release(&array);
+        assert_null(array.release);
+    }
+    if (failed != 0) assert_string_equal(stream.get_last_error(&stream), "the disk is gone");
+    stream.release(&stream);
+    assert_null(stream.release);
+    return failed;
+}
+
+static const struct {
+    const char *label;
+    struct producer producer;
+    bool whole;
+    int given; /* calls of get_next until it is known whether it is a small one */
+} cases[] = {
+    { "no array", { .arrays = 0 }, true, 1 },
+    { "arrays without rows", { .arrays = 3 }, true, 4 },
+    { "a few arrays", { .arrays = 3, .rows = 100, .width = 5 }, true, 4 },
+    { "nearly a megabyte", { .arrays = 10, .rows = 25, .width = 4000 }, true, 11 },
+    { "more than a megabyte", { .arrays = 12, .rows = 25, .width = 4000 }, false, 11 },
+    { "one large array", { .arrays = 1, .rows = 300, .width = 4000 }, false, 1 },
+    { "many arrays", { .arrays = AP_REREAD_ARRAYS_MAX - 1, .rows = 1 }, true, AP_REREAD_ARRAYS_MAX },
+    { "too many arrays", { .arrays = AP_REREAD_ARRAYS_MAX, .rows = 1 }, false, AP_REREAD_ARRAYS_MAX },
+    { "fails at once", { .arrays = 3, .rows = 10, .fails_at = 1 }, true, 1 },
+    { "fails midway", { .arrays = 3, .rows = 10, .fails_at = 3 }, true, 3 },
+    { "fails late", { .arrays = 20, .rows = 25, .width = 4000, .fails_at = 15 }, false, 11 },
+};
+
+static void small_ones_are_read_twice(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < AP_COUNT(cases); i++) {
+        const char *label = cases[i].label;
+        struct producer producer = cases[i].producer;
+        int arrays = producer.fails_at > 0 ? producer.fails_at - 1 : producer.arrays;
+        struct ArrowArrayStream stream = stream_of(&producer);
+        struct ap_reread reread = { 0 };
+        struct apiary_error err = { 0 };
+        int64_t rows = 0;
+        assert_ok(ap_reread_take(&reread, &stream, NULL, &err));
+        assert_null(stream.release);
+        assert_true_in(label, reread.whole == cases[i].whole);
+        assert_true_in(label, producer.given == cases[i].given);
+        for (int times = reread.whole ? 3 : 1; times > 0; times--) {
+            int failed = read_all(&reread, &rows);
+            assert_true_in(label, failed == (producer.fails_at > 0 ? EIO : 0));
+            assert_true_in(label, rows == arrays * producer.rows);
+            assert_true_in(label, producer.alive == (reread.whole ? arrays : 0));
+        }
+        ap_reread_done(&reread);
+        assert_true_in(label, producer.given == arrays + 1); /* each array once, whoever asked */
+        assert_true_in(label, producer.late == 0 && producer.alive == 0 && producer.released == 1);
+    }
+}
+
+/* One that is given up, at any place, leaves nothing. */
+static void what_is_not_read_is_released(void **state)
+{
+    (void)state;
+    for (int64_t rows = 25; rows <= 300; rows += 275)
+        for (int read = 0; read < 3; read++) {
+            struct producer producer = { .arrays = 5, .rows = rows, .width = 4000 };
+            struct ArrowArrayStream stream = stream_of(&producer), reader;
+            struct ap_reread reread = { 0 };
+            struct apiary_error err = { 0 };
+            assert_ok(ap_reread_take(&reread, &stream, NULL, &err));
+            ap_reread_open(&reread, &reader);
+            for (int i = 0; i < read; i++) {
+                struct ArrowArray array = { 0 };
+                assert_int_equal(reader.get_next(&reader, &array), 0);
+                array.release(&array);
+            }
+            reader.release(&reader);
+            ap_reread_done(&reread);
+            assert_int_equal(producer.alive, 0);
+            assert_int_equal(producer.released, 1);
+        }
+}
+
+static void what_is_wrong_is_told_by_the_reader(void **state)
+{
+    (void)state;
+    struct producer producer = { .arrays = 1, .rows = 1, .no_schema = true };
+    struct ArrowArrayStream stream = stream_of(&producer), reader;
+    struct ArrowSchema schema = { 0 };
+    struct ap_reread reread = { 0 };
+    struct apiary_error err = { 0 };
+    assert_ok(ap_reread_take(&reread, &stream, NULL, &err));
+    assert_false(reread.whole);
+    ap_reread_open(&reread, &reader);
+    assert_int_equal(reader.get_schema(&reader, &schema), EINVAL);
+    assert_string_equal(reader.get_last_error(&reader), "the disk is gone");
+    reader.release(&reader);
+    ap_reread_done(&reread);
+    assert_int_equal(producer.released, 1);
+    assert_int_equal(producer.given, 0);
+    assert_code(ap_reread_take(&reread, &stream, NULL, &err), APIARY_INVALID);
+}
+
+static void a_cancelled_one_is_not_pulled(void **state)
+{
+    (void)state;
+    struct producer producer = { .arrays = 3, .rows = 1 };
+    struct ArrowArrayStream stream = stream_of(&producer);
+    struct ap_reread reread = { 0 };
+    struct ap_cancel cancel = { 0 };
+    struct apiary_error err = { 0 };
+    assert_ok(ap_cancel_init(&cancel, &err));
+    ap_cancel_request(&cancel);
+    assert_code(ap_reread_take(&reread, &stream, &cancel, &err), APIARY_CANCELLED);
+    assert_int_equal(producer.given, 0);
+    ap_reread_done(&reread);
+    ap_cancel_done(&cancel);
+    assert_int_equal(producer.released, 1);
+}
+
+static enum apiary_code take_and_drop(struct producer *producer, struct apiary_error *err)
+{
+    struct ArrowArrayStream stream = stream_of(producer);
+    struct ap_reread reread = { 0 };
+    enum apiary_code code = ap_reread_take(&reread, &stream, NULL, err);
+    ap_reread_done(&reread);
+    return code;
+}
+
+static void memory_fails(void **state)
+{
+    (void)state;
+    struct producer fresh = { .arrays = 20, .rows = 2, .width = 3, .fails_at = 18 }, producer = fresh;
+    struct apiary_error err = { 0 };
+    assert_memory_failures(take_and_drop(&producer, &err), producer.alive == 0 && producer.released == 1, producer = fresh);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(small_ones_are_read_twice),
+        cmocka_unit_test(what_is_not_read_is_released),
+        cmocka_unit_test(what_is_wrong_is_told_by_the_reader),
+        cmocka_unit_test(a_cancelled_one_is_not_pulled),
+        cmocka_unit_test(memory_fails),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
