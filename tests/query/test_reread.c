@@ -1,6 +1,6 @@
 /* A small stream of the caller is read twice, any other once and to its last row. Who owns what is the
  * sanitizer's to find out, and counted here: each array and each stream is released once. */
-#include "apiary_test.h"
+#include "query_world.h"
 
 #include "core/alloc.h"
 #include "query/reread.h"
@@ -249,6 +249,60 @@ static void memory_fails(void **state)
     assert_memory_failures(take_and_drop(&producer, &err), producer.alive == 0 && producer.released == 1, producer = fresh);
 }
 
+/* ---- appends to a frame that another handle changed since ---- */
+
+static const struct {
+    const char *label, *change; /* by the other handle; NULL: none */
+    struct producer producer;
+    int code;
+} appends[] = {
+    { "nothing changed", NULL, { .arrays = 3, .rows = 10, .width = 3 }, APIARY_OK },
+    { "a version more", "INSERT INTO t VALUES (1, 'x')", { .arrays = 3, .rows = 10, .width = 3 }, APIARY_OK },
+    { "another frame that fits", "CREATE OR REPLACE FRAME t AS SELECT 1::DECIMAL(38,0) AS i, 'x' AS t, 2 AS more",
+        { .arrays = 3, .rows = 10, .width = 3 }, APIARY_OK },
+    { "another frame that does not", "CREATE OR REPLACE FRAME t AS SELECT 1 AS i, true AS t",
+        { .arrays = 3, .rows = 10, .width = 3 }, APIARY_SCHEMA },
+    { "many rows", "CREATE OR REPLACE FRAME t AS SELECT 1::BIGINT AS i, 'x' AS t, 2 AS more",
+        { .arrays = 20, .rows = 50, .width = 4000 }, APIARY_OK },
+    { "no rows", "CREATE OR REPLACE FRAME t AS SELECT 1::BIGINT AS i, 'x' AS t", { .arrays = 3 }, APIARY_OK },
+    { "a stream that fails", "CREATE OR REPLACE FRAME t AS SELECT 1::BIGINT AS i, 'x' AS t, 2 AS more",
+        { .arrays = 3, .rows = 10, .fails_at = 3 }, APIARY_IO },
+    { "one without a schema", "INSERT INTO t VALUES (1, 'x', 2)", { .arrays = 3, .no_schema = true }, APIARY_IO },
+};
+
+static void append_case(size_t index, struct apiary_session *session, struct apiary_session *other)
+{
+    const char *label = appends[index].label;
+    struct producer producer = appends[index].producer;
+    struct ArrowArrayStream stream = stream_of(&producer);
+    struct apiary_error err = { 0 };
+    char *json = NULL, wanted[64];
+    if (appends[index].change != NULL) query_run(other, appends[index].change);
+    assert_code_in(label, apiary_write(session, "t", &stream, NULL, &json, &err), appends[index].code);
+    snprintf(wanted, sizeof wanted, "\"rows_written\":%d,", producer.arrays * (int)producer.rows);
+    if (appends[index].code == APIARY_OK) assert_true_in(label, strstr(json, wanted) != NULL);
+    apiary_free(json);
+    assert_null(stream.release);
+    assert_true_in(label, producer.late == 0 && producer.alive == 0 && producer.released == 1);
+}
+
+static void appended_to_what_another_changed(void **state)
+{
+    (void)state;
+    char folder[AP_TEST_PATH_MAX];
+    struct apiary *handles[2] = { NULL };
+    struct apiary_session *sessions[2] = { NULL };
+    ap_test_folder(folder);
+    for (int i = 0; i < 2; i++) query_open(folder, NULL, &handles[i], &sessions[i]);
+    query_run(sessions[0], "CREATE FRAME t AS SELECT 1::BIGINT AS i, 'x' AS t");
+    for (size_t i = 0; i < AP_COUNT(appends); i++) append_case(i, sessions[0], sessions[1]);
+    for (int i = 0; i < 2; i++) {
+        apiary_session_close(sessions[i]);
+        apiary_close(handles[i]);
+    }
+    ap_test_folder_remove(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -257,6 +311,7 @@ int main(void)
         cmocka_unit_test(what_is_wrong_is_told_by_the_reader),
         cmocka_unit_test(a_cancelled_one_is_not_pulled),
         cmocka_unit_test(memory_fails),
+        cmocka_unit_test(appended_to_what_another_changed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
