@@ -196,7 +196,8 @@ static const struct contract_backend versitygw = { "versitygw", versitygw_make, 
 static const struct contract_backend moto = { "moto", moto_make, remote_again, local_close,
     remote_destroy, .paths_may_clash = true, .between_processes = true, .race_rounds = 5 };
 static const struct contract_backend minio = { "minio", minio_make, remote_again, local_close,
-    remote_destroy, .between_processes = true, .race_rounds = 5 };
+    remote_destroy, .paths_may_clash = true, .clashes_are_lost = true, .deep_starts_lose = true,
+    .between_processes = true, .race_rounds = 5, .folders_race = true };
 static const struct contract_backend gcs = { "fake-gcs-server", gcs_make, remote_again, local_close,
     remote_destroy, .paths_may_clash = true, .between_processes = true, .race_rounds = 5 };
 static const struct contract_backend azure = { "azurite", azure_make, remote_again, local_close,

@@ -26,6 +26,8 @@ struct contract_backend {
     void (*close)(struct contract *contract, struct ap_store *store);
     void (*destroy)(struct contract *contract);
     bool paths_may_clash;   /* "a" and "a/b" can both be there: a bucket does not mind */
+    bool clashes_are_lost;  /* they can, but a list leaves one of them out */
+    bool deep_starts_lose;  /* a list that starts inside a folder below its prefix may end early; ours start in flat ones */
     bool between_processes; /* else only threads of this process share it */
     int race_rounds;
     /* A folder that is removed while another writer makes it is an error: the server's own race. */
