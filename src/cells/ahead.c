@@ -45,6 +45,8 @@ struct ap_ahead {
     struct column *columns;
     size_t column_count, column_capacity;
     uint64_t window, outstanding;
+    uint64_t read_most; /* row groups of the column that was read most */
+    bool looked;        /* at a chunk that is waited for, and at what is expected along with it */
     uint64_t asked_bytes, gap_bytes; /* asked for ahead, and between what was */
     const struct ap_texts *words;
 };
@@ -170,15 +172,27 @@ static void stop(struct ap_ahead *ahead, struct column *column)
     column->unread_bytes = 0;
 }
 
-/* A column that is expected and was not read of more row groups than there are threads is left out. */
-static void note_asked(struct ap_ahead *ahead, struct column *column, uint8_t *state,
-    uint64_t bytes, int threads)
+static void note_asked(struct ap_ahead *ahead, struct column *column, uint8_t *state, uint64_t bytes)
 {
     *state = ASKED;
     column->unread_count++;
     column->unread_bytes += bytes;
     ahead->outstanding += bytes;
-    if (!column->read_count && column->unread_count > (uint64_t)threads) stop(ahead, column);
+}
+
+/* A column that is expected was asked for in as many row groups as there are threads, and read of none:
+ * until one of them reads it, or another column of more row groups, it is asked for only along with a chunk
+ * that is waited for. In the second case it is left out. */
+static bool is_open(const struct column *column, int threads)
+{
+    return !column->stopped && !column->read_count && column->unread_count >= (uint64_t)threads;
+}
+
+static void settle_open(struct ap_ahead *ahead, int threads)
+{
+    if (ahead->read_most <= (uint64_t)threads) return;
+    for (size_t i = 0; i < ahead->column_count; i++)
+        if (is_open(&ahead->columns[i], threads)) stop(ahead, &ahead->columns[i]);
 }
 
 /* Is it asked for in row groups to come? What is only expected is, once it was asked for with others. */
@@ -205,6 +219,7 @@ static void note_read(
     if (group > column->asked) column->asked = group;
     if (group < column->first) return;
     column->read_count++;
+    if (column->read_count > ahead->read_most) ahead->read_most = column->read_count;
     if (group > column->highest) column->highest = group;
     /* Some are still to come, from other threads; more than that are left out. */
     uint64_t left_out = column->highest - column->first + 1 - column->read_count;
@@ -259,8 +274,6 @@ static void ask(struct ap_ahead *ahead, struct ap_paged *paged, struct ap_accoun
     }
 }
 
-/* Asks for the columns whose next row group is `group`. False: the window is full, or there is no
- * such row group (yet). */
 /* Where the column's chunk of a row group lies, if it is to be asked for: nobody has, and what is only
  * expected takes a part of the window at most. *state: to be noted. */
 static bool wants(struct ap_ahead *ahead, size_t column, const struct ap_footer *footer, uint64_t group,
@@ -274,6 +287,8 @@ static bool wants(struct ap_ahead *ahead, size_t column, const struct ap_footer 
     return span->length > 0 && (wanted->read_count || span->length <= ahead->window / 4);
 }
 
+/* Asks for the columns whose next row group is `group`. False: the window is full, there is no such row
+ * group (yet), or it is open whether a column of it is read: it would be asked for by itself later. */
 static bool ask_group(
     struct ap_ahead *ahead, struct ap_account *account, uint64_t group, int threads)
 {
@@ -282,6 +297,8 @@ static bool ask_group(
     const struct cell *cell = cell_of(ahead, group, &within);
     const struct ap_footer *footer = cell ? ap_paged_footer(cell->paged) : NULL;
     if (!footer || ahead->outstanding >= ahead->window) return false;
+    for (size_t i = 0; i < ahead->column_count; i++)
+        if (is_open(&ahead->columns[i], threads)) return false;
     for (size_t i = 0; i < ahead->column_count && count < SPANS_MAX; i++) {
         struct column *column = &ahead->columns[i];
         if (!goes_on(column) || column->asked + 1 != group) continue;
@@ -289,7 +306,7 @@ static bool ask_group(
         column->asked = group;
         if (!wants(ahead, i, footer, group, within, &spans[count], &state)) continue;
         struct ap_footer_span span = spans[count++];
-        note_asked(ahead, column, state, span.length, threads);
+        note_asked(ahead, column, state, span.length);
     }
     if (count) ask(ahead, cell->paged, account, spans, count, (struct ap_footer_span) { 0 });
     return true;
@@ -319,6 +336,7 @@ void ap_ahead_need(struct ap_ahead *ahead, struct ap_account *account, size_t in
     const struct ap_footer *footer = ap_paged_footer(cell->paged);
     size_t within = footer ? group_of(footer, offset, length, &needed) : SIZE_MAX;
     if (within == SIZE_MAX) return;
+    ahead->looked = true;
     for (size_t i = 0; i < ahead->column_count && count + 1 < SPANS_MAX; i++) {
         struct column *column = &ahead->columns[i];
         if (column->stopped || ahead->outstanding >= ahead->window) continue;
@@ -328,7 +346,7 @@ void ap_ahead_need(struct ap_ahead *ahead, struct ap_account *account, size_t in
         if (span.offset == needed.offset) continue;
         /* An earlier statement may have read this row group and kept what it needed of it. */
         if (count++ == 0 && ap_paged_saved(cell->paged, offset)) return;
-        note_asked(ahead, column, state, span.length, threads);
+        note_asked(ahead, column, state, span.length);
         if (cell->base + within > column->asked) column->asked = cell->base + within;
     }
     if (count == 0) return;
@@ -345,6 +363,10 @@ void ap_ahead_read(struct ap_ahead *ahead, struct ap_account *account, size_t in
     const struct ap_footer *footer = ap_paged_footer(cell->paged);
     if (!footer) return;
     note(ahead, cell, footer, offset, length, threads);
+    settle_open(ahead, threads);
+    /* The first chunk may have been waited for before the footers that number its row group were known.
+     * Its column alone, asked for everywhere, would part the others from it: the next one is soon. */
+    if (ahead->words && !ahead->looked) return;
     for (int step = 0; step < STEPS_MAX; step++) {
         uint64_t next = UINT64_MAX;
         for (size_t i = 0; i < ahead->column_count; i++)
