@@ -3,6 +3,8 @@
  *   document → instance (the spare, adjusted) → settings → lock → inputs → set-up
  *   → prepare, bind, plan → execute → result → DONE
  *
+ * One that fails while rows are read may have to run again to hear why (find_reason).
+ *
  * The instance dies with the statement, so nothing of one is seen by the next. Two kinds of
  * job share one: "shared" is pure text work of the node; "kept" is a statement that leaves nothing
  * of its own behind (small appends, queries: opening and closing an instance would be most of
@@ -248,7 +250,9 @@ static enum apiary_code run(struct job *job)
     AP_TRY(prove_canary(job));
     AP_TRY(open_inputs(job));
     AP_TRY(run_setup(job));
+    job->part = PART_QUESTION;
     AP_TRY(bee_job_start(job));
+    job->part = PART_RUN;
     AP_TRY(execute(job));
     return deliver(job);
 }
@@ -297,7 +301,9 @@ static enum apiary_code find_reason(struct job *job)
         bee_failure_init(&job->why);
         code = run(job);
     }
-    if (code == APIARY_OK || (code == APIARY_CANCELLED && !bee_control_cancelled(job->hive->control)))
+    if (code == APIARY_OK) /* it passed: memory, a store */
+        return bee_fail(&job->why, "io", APIARY_IO, "the statement failed, and did not when it was run again to hear why");
+    if (code == APIARY_CANCELLED && !bee_control_cancelled(job->hive->control))
         return bee_fail(&job->why, "lost", APIARY_SQL, "the statement failed, and the engine lost the reason: run it again to see it");
     return code;
 }
@@ -338,8 +344,8 @@ enum apiary_code bee_job_run(
         code = run(&job);
     }
     if (code != APIARY_OK) {
-        bee_inputs_failure(job.inputs, &job.why);
-        if (code == APIARY_CANCELLED && !bee_control_cancelled(hive->control)) code = find_reason(&job);
+        bool known = bee_inputs_failure(job.inputs, &job.why);
+        if (!known && code == APIARY_CANCELLED && !bee_control_cancelled(hive->control)) code = find_reason(&job);
         if (bee_control_cancelled(hive->control))
             (void)bee_fail(&job.why, "cancelled", APIARY_CANCELLED, "cancelled");
     }

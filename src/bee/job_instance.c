@@ -184,11 +184,21 @@ static bool clear_kept(struct job *job)
     return clear;
 }
 
+/* A text that the engine did not understand has left nothing behind in it. */
+static bool not_understood(const struct job *job)
+{
+    static const char *const types[] = { "parser", "binder", "catalog" };
+    if (job->part != PART_QUESTION) return false;
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (strcmp(job->why.type, types[i]) == 0) return true;
+    return false;
+}
+
 /* Closing an instance is left to a thread of its own, so what the job brought is taken from the engine before. */
 void bee_job_give_instance(struct job *job, bool failed)
 {
     struct bee_hive *hive = job->hive;
-    bool clear = job->kept && clear_kept(job) && !failed;
+    bool clear = job->kept && clear_kept(job) && (!failed || not_understood(job));
     if (!job->kept && job->connection && job->inputs) {
         job->instance->connection = NULL;
         duckdb_disconnect(&job->connection); /* as in clear_kept */

@@ -9,11 +9,15 @@
 
 enum mode { MODE_ARROW, MODE_JSON, MODE_NONE, MODE_FILES };
 
+/* How far it came. In between it is a question: the engine was asked what a text means, and nothing ran. */
+enum part { PART_SETUP, PART_QUESTION, PART_RUN };
+
 struct job {
     struct bee_hive *hive;
     uint32_t number;
     yyjson_val *document;
     enum mode mode;
+    enum part part;
     bool shared, kept;
     bool for_reason;     /* it runs only to fail again: its rows are let go */
     bool in_transaction; /* the set-up of a kept one */

@@ -47,27 +47,27 @@ bool ap_place_holds(const struct ap_view *view, struct ap_caps caps, uint64_t me
     return memory_of(&caps) >= enough(view, memory_mb);
 }
 
-/* The score; below zero, and the lower the fuller, where `load` more would be too much for it. */
-static double score_within(const struct ap_view *view, size_t at, uint64_t seed, const struct ap_place_loads *loads, uint64_t load)
+/* How full a node would be for each bee, as far as that counts against it: not while it has nothing, nor within the bound. */
+static double too_full(const struct ap_view_node *node, uint64_t taken, double bee_most, uint64_t load)
 {
-    const struct ap_view_node *node = &view->nodes[at];
-    double filled = loads != NULL ? (double)(loads->taken[at] + load) / weight_of(node) : 0;
-    return loads != NULL && filled > loads->bee_most ? -filled : score(node, seed);
+    double filled = (double)(taken + load) / weight_of(node);
+    return taken > 0 && filled > bee_most ? filled : 0;
 }
 
 size_t ap_place_bounded(const struct ap_view *view, struct ap_str key, uint64_t memory_mb, const struct ap_place_loads *loads, uint64_t load)
 {
     size_t best = SIZE_MAX;
-    double highest = 0;
+    double highest = 0, emptiest = 0;
     uint64_t seed = seed_of(key), least = 0;
     for (int by_node = 0; by_node < 2 && best == SIZE_MAX; by_node++) {
         if (by_node) least = enough(view, memory_mb);
         for (size_t i = 0; i < view->count; i++) {
-            const struct ap_caps *caps = &view->nodes[i].key.caps;
+            const struct ap_view_node *node = &view->nodes[i];
+            const struct ap_caps *caps = &node->key.caps;
             bool fits = by_node ? memory_of(caps) >= least : caps->memory_per_bee_mb >= memory_mb;
-            if (view->nodes[i].state != AP_NODE_ALIVE || !fits) continue;
-            double value = score_within(view, i, seed, loads, load);
-            if (best == SIZE_MAX || value > highest) best = i, highest = value;
+            if (node->state != AP_NODE_ALIVE || !fits) continue;
+            double value = score(node, seed), full = loads != NULL ? too_full(node, loads->taken[i], loads->bee_most, load) : 0;
+            if (best == SIZE_MAX || full < emptiest || (full <= emptiest && value > highest)) best = i, highest = value, emptiest = full;
         }
     }
     if (best != SIZE_MAX && loads != NULL) loads->taken[best] += load;

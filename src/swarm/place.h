@@ -15,8 +15,8 @@ struct ap_place_loads {
     double bee_most;  /* what a bee should get at most */
 };
 /* The same with a bound on what each node gets of one piece of work ("consistent hashing with bounded loads", Mirrokni and
- * others, 2016): who would have more than `bee_most` for each bee with `load` added is passed over; where all would, it goes to
- * the one that has least for each bee. Adds `load` to what the node that is found has taken. */
+ * others, 2016): who has something, and would have more than `bee_most` for each bee with `load` added, is passed over; where all
+ * would, it goes to the one that would have least for each bee. Adds `load` to what the node that is found has taken. */
 size_t ap_place_bounded(const struct ap_view *view, struct ap_str key, uint64_t memory_mb, const struct ap_place_loads *loads, uint64_t load);
 /* May a node of so many bees with so much memory each take a task that needs `memory_mb`? It must have that in all of them
  * together, or no live node may have more than it. */

@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-enum { POLL_PART = 8, POLL_LOOKS = 3, SETTLE_S = 60, TRIES_MAX = 12, BACKOFF_BASE_US = 50000, BACKOFF_CAP_US = 2000000 };
+enum { POLL_PART = 6, POLL_LOOKS = 4, SETTLE_S = 60, TRIES_MAX = 12, BACKOFF_BASE_US = 50000, BACKOFF_CAP_US = 2000000 };
 #define POLL_LEAST_US INT64_C(5000)
 #define TASK_BYTES (UINT64_C(1) << 20)
 #define SHARE_MOST 1.125
@@ -27,13 +27,23 @@ static int by_load(const void *left, const void *right)
     return a < b ? -1 : a > b;
 }
 
-/* What each bee of those who live should get at most, over its even share: tasks are not all alike, and cells should stay where they lie cached. */
+/* What each bee should get at most, over its even share: tasks are not all alike, and cells should stay where they lie cached.
+ * Bees count of those who live and can hold every task. */
 static double bee_most(const struct ap_view *view, const struct ap_manifest *manifest)
 {
     double all = 0, bees = 0;
-    for (size_t i = 0; i < manifest->task_count; i++) all += (double)load_of(&manifest->tasks[i]);
-    for (size_t i = 0; i < view->count; i++)
-        if (view->nodes[i].state == AP_NODE_ALIVE) bees += view->nodes[i].key.caps.bees > 0 ? (double)view->nodes[i].key.caps.bees : 1;
+    uint64_t memory_mb = 0;
+    for (size_t i = 0; i < manifest->task_count; i++) {
+        const struct ap_manifest_task *task = &manifest->tasks[i];
+        if (task->node.text[0] != '\0') continue;
+        all += (double)load_of(task);
+        if (task->memory_mb > memory_mb) memory_mb = task->memory_mb;
+    }
+    for (size_t i = 0; i < view->count; i++) {
+        const struct ap_caps *caps = &view->nodes[i].key.caps;
+        bool fits = caps->memory_per_bee_mb >= memory_mb || ap_place_holds(view, *caps, memory_mb);
+        if (view->nodes[i].state == AP_NODE_ALIVE && fits) bees += caps->bees > 0 ? (double)caps->bees : 1;
+    }
     return bees > 0 ? all / bees * SHARE_MOST : 0;
 }
 
@@ -148,8 +158,8 @@ static int64_t poll_us(const struct ap_swarm *swarm, int64_t first_us, int64_t a
 {
     int64_t now_us = ap_mono_us(swarm->env), wait_us = (now_us - first_us) / POLL_PART, most_us = swarm->heartbeat_us / 2;
     if (wait_us < POLL_LOOKS * (now_us - asked_us)) wait_us = POLL_LOOKS * (now_us - asked_us);
-    if (wait_us < POLL_LEAST_US) wait_us = POLL_LEAST_US;
-    return wait_us < most_us ? wait_us : most_us;
+    if (wait_us > most_us) wait_us = most_us;
+    return wait_us > POLL_LEAST_US ? wait_us : POLL_LEAST_US;
 }
 
 static enum apiary_code wait_for(const struct ap_swarm *swarm, const struct ap_manifest *manifest, const struct ap_cancel *cancel, bool leave,

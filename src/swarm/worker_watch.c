@@ -10,6 +10,7 @@ enum {
     BELL_IDLE = 40,
     BELL_LEAST = 2,     /* where the store answers at once */
     BELL_LOOKS = 50,    /* as many times what a look takes */
+    BELL_SOME = 10,     /* after IDLE_SOME, where the store answers at once */
     IDLE_SOME = 1200,   /* idle for so long: a beat every 3 intervals */
     IDLE_LONG = 12000,  /* a beat every 12 */
     PACE_SOME = 3,
@@ -117,24 +118,27 @@ static void look_at_world(struct ap_worker *worker)
     see_announcements(worker);
 }
 
-/* Has somebody rung since? What hangs there at the first look counts as rung. */
-static bool bell_rang(struct ap_worker *worker)
+/* Has somebody rung since? What hangs there at the first look counts as rung. *answered: the store did. */
+static bool bell_rang(struct ap_worker *worker, bool *answered)
 {
     struct ap_get get = { .key = "_swarm/bell", .range = AP_RANGE_ALL, .size_max = BELL_BYTES_MAX };
     ap_store_get_many(worker->swarm.store, &get, 1);
     uint64_t bell = get.code == APIARY_OK ? ap_hash_bytes(get.body.data, get.body.size, 1) : worker->bell;
+    *answered = get.code == APIARY_OK || get.code == APIARY_NOT_FOUND;
     ap_get_done(&get);
     bool rang = bell != worker->bell;
     worker->bell = bell;
     return rang;
 }
 
-/* Until the next look at the bell, when the last took so long: sooner where that costs nothing. */
-static int64_t bell_us(const struct ap_worker *worker, bool seldom, int64_t look_us)
+/* Until the next look at the bell, when the last took so long: sooner where that costs nothing, but not for one that has been idle. */
+static int64_t bell_us(const struct ap_worker *worker, bool answered, int64_t look_us)
 {
-    int64_t most_us = ap_worker_times(worker, seldom ? BELL_IDLE : BELL_BUSY), least_us = ap_worker_times(worker, BELL_LEAST);
-    int64_t wait_us = look_us * BELL_LOOKS > least_us ? look_us * BELL_LOOKS : least_us;
-    return wait_us < most_us ? wait_us : most_us;
+    bool idle = worker->interval_us > worker->swarm.heartbeat_us, long_idle = worker->interval_us > worker->swarm.heartbeat_us * PACE_SOME;
+    int64_t most_us = ap_worker_times(worker, worker->alone || long_idle ? BELL_IDLE : BELL_BUSY);
+    int64_t wait_us = ap_worker_times(worker, idle ? BELL_SOME : BELL_LEAST);
+    if (wait_us < look_us * BELL_LOOKS) wait_us = look_us * BELL_LOOKS;
+    return answered && !long_idle && wait_us < most_us ? wait_us : most_us;
 }
 
 /* Busy, or idle for a while: how often to beat and to look. */
@@ -221,9 +225,10 @@ void ap_worker_watch(void *context)
         int64_t now_us = ap_mono_us(env);
         bool look = nudged || now_us >= worker->next_view_us;
         if (now_us >= worker->next_bell_us) {
-            bool seldom = worker->alone || worker->interval_us > worker->swarm.heartbeat_us * PACE_SOME;
-            if (bell_rang(worker)) look = true;
-            worker->next_bell_us = now_us + bell_us(worker, seldom, ap_mono_us(env) - now_us);
+            bool answered;
+            if (bell_rang(worker, &answered)) look = true;
+            int64_t heard_us = ap_mono_us(env);
+            worker->next_bell_us = heard_us + bell_us(worker, answered, heard_us - now_us);
         }
         if (look) look_at_world(worker);
         note_idle(worker, ap_mono_us(env));

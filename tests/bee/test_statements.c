@@ -589,6 +589,12 @@ static void a_kept_set_up_is_taken_back(void **state)
             "(SELECT count(*) FROM duckdb_views() WHERE NOT internal)::VARCHAR", "UTC", cell);
         assert_string_equal(cell, "main100");
     }
+    /* What the engine does not understand leaves nothing either. */
+    driver_run(driver, NULL, &out, "{\"setup\":[\"CREATE VIEW f AS SELECT 41 AS a\"],\"sql\":\"DESCRIBE SELECT nope FROM f\",\"result\":\"json\",\"kept\":true}");
+    assert_failed("a question in vain", &out, "binder", "nope");
+    outcome_done(&out);
+    kept_cell(driver, "SELECT count(*)::VARCHAR FROM duckdb_views() WHERE NOT internal", "UTC", cell);
+    assert_string_equal(cell, "0");
     /* All of it in one instance, unless the sanitizer's own memory made another of it. */
     if (!getenv("AP_SANITIZED")) assert_true(connection_of_kept(driver) > first + 6);
 }

@@ -115,6 +115,7 @@ class Swarm(Store):
         gone, self.nodes = self.nodes, {}
         for node in gone.values():
             node.end()
+        for _ in gone:
             self.start()
 
     def wait_announced(self, asked):

@@ -135,6 +135,80 @@ static void shares_have_a_bound(void **state)
     assert_true(moved < placed / 3);
 }
 
+/* Fewer tasks than nodes go where the hash says, as far as nobody gets two: not to the first in the list. */
+static void few_tasks_are_spread_too(void **state)
+{
+    enum { NODES = 8, ROUNDS = 1000 };
+    struct ap_view_node nodes[NODES] = { 0 };
+    struct ap_view view = { .nodes = nodes, .count = NODES };
+    struct apiary_error err;
+    (void)state;
+    for (size_t i = 0; i < NODES; i++) {
+        snprintf(nodes[i].key.boot.text, sizeof nodes[i].key.boot.text, "%032zx", i + 1);
+        nodes[i].key.caps = (struct ap_caps) { 1, 512, 5000, 1 };
+    }
+    for (size_t count = 1; count <= NODES + 2; count++) {
+        size_t got[NODES] = { 0 }, moved = 0;
+        for (int round = 0; round < ROUNDS; round++) {
+            size_t here[NODES] = { 0 };
+            struct ap_manifest_task tasks[NODES + 2] = { 0 };
+            char names[NODES + 2][32];
+            for (size_t i = 0; i < count; i++) {
+                snprintf(names[i], sizeof names[i], "cell %d.%zu", round, i);
+                tasks[i] = (struct ap_manifest_task) { .body = ap_str_from(names[i]), .bytes = 64 << 20 };
+            }
+            struct ap_manifest manifest = { .tasks = tasks, .task_count = count };
+            assert_ok(ap_submit_assign(&view, &manifest, &err));
+            for (size_t i = 0; i < count; i++) {
+                size_t at = 0;
+                while (at < NODES - 1 && strcmp(nodes[at].key.boot.text, tasks[i].node.text) != 0) at++;
+                got[at]++;
+                here[at]++;
+                moved += at != ap_place(&view, tasks[i].body, 0);
+            }
+            for (size_t i = 0; i < NODES; i++) assert_true(here[i] <= (count + NODES - 1) / NODES);
+        }
+        for (size_t i = 0; i < NODES; i++) assert_true(got[i] * NODES > count * ROUNDS * 3 / 4 && got[i] * NODES < count * ROUNDS * 5 / 4);
+        assert_true(count > 1 || moved == 0);
+        assert_true(count > 2 || moved * 10 < ROUNDS * 2);
+    }
+}
+
+/* Nodes that cannot hold the tasks do not count: those who can share them, mostly where the hash says. */
+static void the_weak_do_not_count(void **state)
+{
+    enum { NODES = 10, STRONG = 3, TASKS = 40, ROUNDS = 100 };
+    struct ap_view_node nodes[NODES] = { 0 };
+    struct ap_view view = { .nodes = nodes, .count = NODES };
+    struct apiary_error err;
+    size_t moved = 0;
+    (void)state;
+    for (size_t i = 0; i < NODES; i++) {
+        snprintf(nodes[i].key.boot.text, sizeof nodes[i].key.boot.text, "%032zx", i + 1);
+        nodes[i].key.caps = (struct ap_caps) { 1, i < STRONG ? 1024 : 128, 5000, 1 };
+    }
+    for (int round = 0; round < ROUNDS; round++) {
+        struct ap_manifest_task tasks[TASKS] = { 0 };
+        char names[TASKS][32];
+        size_t got[NODES] = { 0 };
+        for (size_t i = 0; i < TASKS; i++) {
+            snprintf(names[i], sizeof names[i], "cell %d.%zu", round, i);
+            tasks[i] = (struct ap_manifest_task) { .body = ap_str_from(names[i]), .bytes = 64 << 20, .memory_mb = 512 };
+        }
+        struct ap_manifest manifest = { .tasks = tasks, .task_count = TASKS };
+        assert_ok(ap_submit_assign(&view, &manifest, &err));
+        for (size_t i = 0; i < TASKS; i++)
+            for (size_t at = 0; at < NODES; at++)
+                if (strcmp(nodes[at].key.boot.text, tasks[i].node.text) == 0) {
+                    got[at]++;
+                    moved += at != ap_place(&view, tasks[i].body, 512);
+                }
+        assert_int_equal(got[0] + got[1] + got[2], TASKS);
+        for (size_t i = 0; i < STRONG; i++) assert_true(got[i] <= 15); /* an eighth above 13 1/3 */
+    }
+    assert_true(moved < TASKS * ROUNDS / 5);
+}
+
 /* Who cannot hold them gets none of the large ones, however little it has; one named already stays. */
 static void bounds_come_after_memory(void **state)
 {
@@ -151,7 +225,9 @@ static void bounds_come_after_memory(void **state)
     tasks[5].node = nodes[1].key.boot;
     struct ap_manifest manifest = { .tasks = tasks, .task_count = 6 };
     assert_ok(ap_submit_assign(&view, &manifest, &err));
-    for (size_t i = 0; i < 6; i++) assert_string_equal(tasks[i].node.text, nodes[i == 4 ? 0 : 1].key.boot.text);
+    for (size_t i = 0; i < 6; i++)
+        if (i != 4) assert_string_equal(tasks[i].node.text, nodes[1].key.boot.text);
+    assert_string_not_equal(tasks[4].node.text, "");
     nodes[0].state = nodes[1].state = AP_NODE_DEAD;
     for (size_t i = 0; i < 6; i++) tasks[i].node.text[0] = '\0';
     assert_ok(ap_submit_assign(&view, &manifest, &err));
@@ -166,6 +242,8 @@ int main(void)
         cmocka_unit_test(ids_carry_their_time),
         cmocka_unit_test(places_are_shared_by_bees),
         cmocka_unit_test(shares_have_a_bound),
+        cmocka_unit_test(few_tasks_are_spread_too),
+        cmocka_unit_test(the_weak_do_not_count),
         cmocka_unit_test(bounds_come_after_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
