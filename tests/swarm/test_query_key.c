@@ -96,6 +96,24 @@ static void places_are_shared_by_bees(void **state)
     ap_map_done(&view.places);
 }
 
+/* Alike, and alive. */
+static void view_of(struct ap_view_node *nodes, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        snprintf(nodes[i].key.boot.text, sizeof nodes[i].key.boot.text, "%032zx", i + 1);
+        nodes[i].key.caps = (struct ap_caps) { 1, 512, 5000, 1 };
+    }
+}
+
+/* Which node has the task, somebody who is there. */
+static size_t holder(const struct ap_view *view, const struct ap_manifest_task *task)
+{
+    size_t at = 0;
+    while (at < view->count && strcmp(view->nodes[at].key.boot.text, task->node.text) != 0) at++;
+    assert_true(at < view->count);
+    return at;
+}
+
 /* Nobody gets much more than its bees' share, however the hashes fall; what fits where the hash says stays there. */
 static void shares_have_a_bound(void **state)
 {
@@ -105,11 +123,9 @@ static void shares_have_a_bound(void **state)
     size_t moved = 0, placed = 0;
     struct apiary_error err;
     (void)state;
-    for (size_t i = 0; i < NODES; i++) {
-        snprintf(nodes[i].key.boot.text, sizeof nodes[i].key.boot.text, "%032zx", i + 1);
-        nodes[i].key.caps = (struct ap_caps) { i == 2 ? 2 : 1, 512, 5000, 1 };
-        nodes[i].state = i == 3 ? AP_NODE_DEAD : AP_NODE_ALIVE;
-    }
+    view_of(nodes, NODES);
+    nodes[2].key.caps.bees = 2;
+    nodes[3].state = AP_NODE_DEAD;
     for (int round = 0; round < ROUNDS; round++) {
         uint64_t got[NODES] = { 0 };
         size_t count = round % 2 ? 4 : TASKS; /* as many as bees, or ten times that */
@@ -122,8 +138,7 @@ static void shares_have_a_bound(void **state)
         struct ap_manifest manifest = { .tasks = tasks, .task_count = count };
         assert_ok(ap_submit_assign(&view, &manifest, &err));
         for (size_t i = 0; i < count; i++) {
-            size_t at = 0;
-            while (at < NODES && strcmp(nodes[at].key.boot.text, tasks[i].node.text) != 0) at++;
+            size_t at = holder(&view, &tasks[i]);
             assert_true(at < 3); /* somebody who lives */
             got[at] += tasks[i].bytes >> 20;
             moved += at != ap_place(&view, tasks[i].body, 0);
@@ -143,10 +158,7 @@ static void few_tasks_are_spread_too(void **state)
     struct ap_view view = { .nodes = nodes, .count = NODES };
     struct apiary_error err;
     (void)state;
-    for (size_t i = 0; i < NODES; i++) {
-        snprintf(nodes[i].key.boot.text, sizeof nodes[i].key.boot.text, "%032zx", i + 1);
-        nodes[i].key.caps = (struct ap_caps) { 1, 512, 5000, 1 };
-    }
+    view_of(nodes, NODES);
     for (size_t count = 1; count <= NODES + 2; count++) {
         size_t got[NODES] = { 0 }, moved = 0;
         for (int round = 0; round < ROUNDS; round++) {
@@ -160,8 +172,7 @@ static void few_tasks_are_spread_too(void **state)
             struct ap_manifest manifest = { .tasks = tasks, .task_count = count };
             assert_ok(ap_submit_assign(&view, &manifest, &err));
             for (size_t i = 0; i < count; i++) {
-                size_t at = 0;
-                while (at < NODES - 1 && strcmp(nodes[at].key.boot.text, tasks[i].node.text) != 0) at++;
+                size_t at = holder(&view, &tasks[i]);
                 got[at]++;
                 here[at]++;
                 moved += at != ap_place(&view, tasks[i].body, 0);
@@ -183,10 +194,8 @@ static void the_weak_do_not_count(void **state)
     struct apiary_error err;
     size_t moved = 0;
     (void)state;
-    for (size_t i = 0; i < NODES; i++) {
-        snprintf(nodes[i].key.boot.text, sizeof nodes[i].key.boot.text, "%032zx", i + 1);
-        nodes[i].key.caps = (struct ap_caps) { 1, i < STRONG ? 1024 : 128, 5000, 1 };
-    }
+    view_of(nodes, NODES);
+    for (size_t i = 0; i < NODES; i++) nodes[i].key.caps.memory_per_bee_mb = i < STRONG ? 1024 : 128;
     for (int round = 0; round < ROUNDS; round++) {
         struct ap_manifest_task tasks[TASKS] = { 0 };
         char names[TASKS][32];
@@ -197,12 +206,11 @@ static void the_weak_do_not_count(void **state)
         }
         struct ap_manifest manifest = { .tasks = tasks, .task_count = TASKS };
         assert_ok(ap_submit_assign(&view, &manifest, &err));
-        for (size_t i = 0; i < TASKS; i++)
-            for (size_t at = 0; at < NODES; at++)
-                if (strcmp(nodes[at].key.boot.text, tasks[i].node.text) == 0) {
-                    got[at]++;
-                    moved += at != ap_place(&view, tasks[i].body, 512);
-                }
+        for (size_t i = 0; i < TASKS; i++) {
+            size_t at = holder(&view, &tasks[i]);
+            got[at]++;
+            moved += at != ap_place(&view, tasks[i].body, 512);
+        }
         assert_int_equal(got[0] + got[1] + got[2], TASKS);
         for (size_t i = 0; i < STRONG; i++) assert_true(got[i] <= 15); /* an eighth above 13 1/3 */
     }
@@ -217,10 +225,9 @@ static void bounds_come_after_memory(void **state)
     struct ap_manifest_task tasks[6] = { 0 };
     struct apiary_error err;
     (void)state;
-    for (size_t i = 0; i < 2; i++) {
-        snprintf(nodes[i].key.boot.text, sizeof nodes[i].key.boot.text, "%032zx", i + 1);
-        nodes[i].key.caps = (struct ap_caps) { 1, i == 0 ? 128 : 1024, 5000, 1 };
-    }
+    view_of(nodes, 2);
+    nodes[0].key.caps.memory_per_bee_mb = 128;
+    nodes[1].key.caps.memory_per_bee_mb = 1024;
     for (size_t i = 0; i < 6; i++) tasks[i] = (struct ap_manifest_task) { .body = AP_STR("one cell"), .bytes = 64 << 20, .memory_mb = i < 4 ? 512 : 64 };
     tasks[5].node = nodes[1].key.boot;
     struct ap_manifest manifest = { .tasks = tasks, .task_count = 6 };
