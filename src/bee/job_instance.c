@@ -10,6 +10,8 @@ enum {
     KEPT_JOBS_MAX = 500, /* then a kept instance is replaced: nothing leaks for ever */
 };
 
+#define DISABLED "disabled_optimizers"
+
 static bool is_setting_name(struct ap_str name)
 {
     for (size_t i = 0; i < name.size; i++) {
@@ -41,9 +43,14 @@ static enum apiary_code read_settings(struct job *job)
 {
     /* A stream of rows can be read once. The engine turns a window over whole partitions into a
      * join of its input with itself, and would read it twice. */
-    if (bee_job_has_inputs(job))
-        AP_TRY(add_setting(job, AP_STR("disabled_optimizers"), AP_STR("window_self_join")));
     yyjson_val *settings = ap_json_member(job->document, "settings");
+    if (bee_job_has_inputs(job)) {
+        AP_AUTO(ap_bytes) disabled = { 0 };
+        struct ap_str others = { 0 };
+        bool more = settings != NULL && ap_json_str(settings, DISABLED, &others) && others.size > 0;
+        AP_TRY(ap_bytes_printf(&disabled, &job->why.err, "window_self_join%s" AP_FMT, more ? "," : "", AP_ARG(others)));
+        AP_TRY(add_setting(job, AP_STR(DISABLED), ap_bytes_view(&disabled)));
+    }
     if (settings == NULL) return APIARY_OK;
     if (!yyjson_is_obj(settings) || yyjson_obj_size(settings) > SETTINGS_MAX)
         return bee_fail(
@@ -53,6 +60,7 @@ static enum apiary_code read_settings(struct job *job)
         yyjson_val *value = yyjson_obj_iter_get_val(key);
         struct ap_str name = { yyjson_get_str(key), yyjson_get_len(key) };
         if (ap_str_is(name, "TimeZone")) continue; /* one of the measures */
+        if (ap_str_is(name, DISABLED) && bee_job_has_inputs(job)) continue; /* above */
         if (!is_setting_name(name) || !yyjson_is_str(value))
             return bee_fail(&job->why, "invalid_input", APIARY_INVALID,
                 "setting '" AP_FMT "' is out of form", AP_ARG(name));

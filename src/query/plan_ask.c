@@ -52,10 +52,8 @@ static void unshare(struct ap_source *source)
     memset(&source->undo, 0, sizeof source->undo);
 }
 
-/* Columns of `sql` over the empty views and `extra`. */
-enum apiary_code ap_planner_describe(struct ap_planner *planner, struct ap_str sql,
-    const struct ap_texts *extra, const struct apiary_query *query, struct ap_described_list *out,
-    struct apiary_error *err)
+/* The empty views and `extra` are what the next question is asked over, until `leave`. */
+static enum apiary_code enter(struct ap_planner *planner, const struct ap_texts *extra, struct apiary_error *err)
 {
     struct ap_texts *setup = &planner->source->setup;
     ap_assert(setup->count == 0);
@@ -67,13 +65,52 @@ enum apiary_code ap_planner_describe(struct ap_planner *planner, struct ap_str s
             code = ap_texts_add(setup, ap_str_from(planner->firsts.items[i]), err);
     for (size_t i = 0; code == APIARY_OK && extra != NULL && i < extra->count; i++)
         code = ap_texts_add(setup, ap_str_from(extra->items[i]), err);
-    if (code == APIARY_OK) code = share(planner->source, err);
-    if (code == APIARY_OK)
-        code = ap_source_describe(planner->source, sql, query, out, err);
+    return code == APIARY_OK ? share(planner->source, err) : code;
+}
+
+static void leave(struct ap_planner *planner)
+{
     unshare(planner->source);
-    ap_texts_done(setup);
-    memset(setup, 0, sizeof *setup);
+    ap_texts_done(&planner->source->setup);
+    memset(&planner->source->setup, 0, sizeof planner->source->setup);
+}
+
+enum apiary_code ap_planner_describe(struct ap_planner *planner, struct ap_str sql,
+    const struct ap_texts *extra, const struct apiary_query *query, struct ap_described_list *out,
+    struct apiary_error *err)
+{
+    enum apiary_code code = enter(planner, extra, err);
+    if (code == APIARY_OK) code = ap_source_describe(planner->source, sql, query, out, err);
+    leave(planner);
     return code;
+}
+
+/* "SELECT typeof(c0), … FROM (SELECT 1) LEFT JOIN (sql) AS q(c0, …) ON false": one row, and nothing is run. */
+static enum apiary_code types_sql(struct ap_str sql, size_t count, struct ap_bytes *out, struct apiary_error *err)
+{
+    for (size_t i = 0; i < count; i++) AP_TRY(ap_bytes_printf(out, err, "%stypeof(c%zu)", i > 0 ? ", " : "SELECT ", i));
+    AP_TRY(ap_bytes_printf(out, err, " FROM (SELECT 1) AS one LEFT JOIN (" AP_FMT "\n) AS apiary_q(", AP_ARG(sql)));
+    for (size_t i = 0; i < count; i++) AP_TRY(ap_bytes_printf(out, err, "%sc%zu", i > 0 ? ", " : "", i));
+    return ap_bytes_add_text(out, ") ON false", err);
+}
+
+enum apiary_code ap_planner_has_null(struct ap_planner *planner, struct ap_str sql, const struct ap_texts *extra,
+    const struct ap_described_list *columns, bool *out, struct apiary_error *err)
+{
+    AP_AUTO(ap_bytes) ask = { 0 };
+    AP_AUTO(ap_bytes) done = { 0 };
+    bool may = false;
+    *out = false;
+    for (size_t i = 0; i < columns->count; i++) may |= strstr(columns->items[i].type, "INTEGER") != NULL;
+    if (!may) return APIARY_OK;
+    AP_TRY(types_sql(sql, columns->count, &ask, err));
+    enum apiary_code code = enter(planner, extra, err);
+    if (code == APIARY_OK) code = ap_source_ask(planner->source, ap_bytes_view(&ask), NULL, &done, err);
+    leave(planner);
+    *out = code == APIARY_SQL || ap_str_find(ap_bytes_view(&done), AP_STR("\\\"NULL\\\"")) != SIZE_MAX;
+    if (code != APIARY_SQL) return code;
+    ap_error_clear(err);
+    return APIARY_OK;
 }
 
 /* A question to which the engine may say no. */

@@ -261,11 +261,13 @@ static enum apiary_code finish_parts(struct staging *staging, const struct ap_cu
     AP_AUTO(ap_texts) extra = { 0 };
     AP_AUTO(ap_described_list) columns = { 0 };
     const char **types = NULL;
-    bool bound = false;
+    bool bound = false, nulls = false;
     AP_TRY(take_shards(staging, &extra, err));
     AP_TRY(ap_planner_sql(planner, &parts->probe, &probe, err));
     AP_TRY(ap_planner_try_describe(planner, ap_bytes_view(&probe), &extra, &columns, &bound, err));
     if (!bound) return ap_cut_whole(&staging->cut, "the engine does not take its parts");
+    if (!staging->cut.plain) AP_TRY(ap_planner_has_null(planner, ap_bytes_view(&probe), &extra, &columns, &nulls, err));
+    if (nulls) return ap_cut_whole(&staging->cut, "a column of its parts is NULL and has no type");
     AP_TRY(ap_planner_columns(&columns, true, &planner->plan->arena, &types, err));
     AP_TRY(ap_planner_sql(planner, &parts->fragment, &fragment, err));
     AP_TRY(ap_cut_fragment_sql(
@@ -419,6 +421,9 @@ static enum apiary_code fill_stage(struct staging *staging, const struct ap_byte
     const char *why = staging->last ? ap_cut_refusal(staging->tree, &staging->names, &staging->options) : NULL;
     if (why != NULL) return ap_planner_give_up(planner, why, err);
     AP_TRY(describe_original(staging, sql, err));
+    bool nulls = false;
+    if (!staging->last) AP_TRY(ap_planner_has_null(planner, sql, NULL, &staging->original, &nulls, err));
+    if (nulls) return ap_planner_give_up(planner, "a query in it has a column that is NULL and has no type", err);
     AP_TRY(try_references(staging, err));
     if (ap_planner_gave_up(planner) || staging->cut.kind != AP_CUT_WHOLE) return APIARY_OK;
     return staging->last ? ap_planner_give_up(planner, staging->cut.why, err)

@@ -43,6 +43,10 @@ AP_CHECKED enum apiary_code ap_planner_describe(struct ap_planner *planner, stru
 AP_CHECKED enum apiary_code ap_planner_try_describe(struct ap_planner *planner, struct ap_str sql,
     const struct ap_texts *extra, struct ap_described_list *out, bool *bound,
     struct apiary_error *err);
+/* Is one of the columns of `sql`, or something in one, NULL and nothing else? DESCRIBE, whose answer `columns` is, says INTEGER
+ * then; within a query it has no type yet, and takes that of what it meets. */
+AP_CHECKED enum apiary_code ap_planner_has_null(struct ap_planner *planner, struct ap_str sql, const struct ap_texts *extra,
+    const struct ap_described_list *columns, bool *out, struct apiary_error *err);
 /* Names, or types, of columns in the arena. */
 AP_CHECKED enum apiary_code ap_planner_columns(const struct ap_described_list *list, bool types,
     struct ap_arena *arena, const char ***out, struct apiary_error *err);

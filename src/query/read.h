@@ -64,6 +64,7 @@ struct ap_source {
     bool alone; /* a text of it touches the engine's own books */
     bool apart; /* the text reads nothing but itself and the caller's tables */
     bool frugal; /* its jobs take one thread and few files at once: slower, with the least memory */
+    bool limited; /* LIMIT or a sample within it, or in a view of it: what is above must not reach through (source.c) */
     bool kept;  /* its jobs share an engine instance with their like: ap_source_share */
     bool fragment; /* runs a task's fragment, whose columns are named by sql/cut.h */
     bool plain_frame; /* the text names one frame itself, and nothing else: no view of it */
@@ -142,6 +143,8 @@ AP_CHECKED enum apiary_code ap_source_ask(struct ap_source *source, struct ap_st
 enum apiary_code ap_source_explain_failure(
     struct ap_source *source, enum apiary_code code, struct apiary_error *err);
 
+/* Does the text have a word of LIMIT, OFFSET, FETCH or a sample? */
+bool ap_source_says_limit(struct ap_str text);
 /* The engine's settings of the session, as a JSON object. */
 AP_CHECKED enum apiary_code ap_source_settings(
     struct ap_source *source, struct ap_bytes *out, struct apiary_error *err);

@@ -125,6 +125,8 @@ static enum apiary_code need_view(struct ap_analysis *user, const char *sql,
     enum apiary_code code = analyse(&analysis, needs, &body, err);
     if (code == APIARY_LIMIT && user->depth > 0) return code; /* all that led there would be no clear line */
     if (code != APIARY_OK) return ap_context(err, code, "view %s", name->frame);
+    const struct ap_tree_names *names = &analysis.names;
+    user->source->limited |= analysis.tree != NULL ? names->limit_at_top || names->limit_below : ap_source_says_limit(analysis.text);
     if (!temporary) AP_TRY(need_schema(needs, name->hive, name->box, err));
     AP_TRY(ap_texts_printf(&needs->views, err, "CREATE %sVIEW %s AS %s", temporary ? "TEMP " : "",
         ap_bytes_text(&key), ap_bytes_text(&body)));
@@ -338,6 +340,7 @@ static enum apiary_code note_replays(struct ap_source *source, struct apiary_err
     for (size_t i = 0; i < session->replay_count; i++) {
         AP_AUTO(ap_tokens) tokens = { 0 };
         if (session->replays[i].kind == AP_OBJECT_VIEW) continue;
+        source->limited |= ap_source_says_limit(ap_str_from(session->replays[i].sql));
         AP_TRY(ap_lex(ap_str_from(session->replays[i].sql), &tokens, err));
         ap_opaque_note(&source->opaque, &tokens);
     }
@@ -459,6 +462,7 @@ static enum apiary_code resolve_text(struct ap_source *source, struct ap_str tex
     AP_TRY(ap_splice_apply(&analysis.qualified, text, &source->qualified, err));
     source->tree = analysis.tree; /* the names point into it */
     source->names = analysis.names;
+    source->limited |= analysis.tree != NULL ? analysis.names.limit_below : ap_source_says_limit(text);
     source->apart = is_apart(&analysis);
     source->plain_frame =
         analysis.names.table_count == 1 && analysis.targets[0].kind == AP_REFERENCE_FRAME;

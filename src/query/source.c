@@ -266,6 +266,36 @@ static bool mentions(const struct ap_source *source, struct ap_str sql, struct a
     return false;
 }
 
+bool ap_source_says_limit(struct ap_str text)
+{
+    static const char *const words[] = { "limit", "offset", "fetch", "sample" };
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (ap_str_has_nocase(text, ap_str_from(words[i]))) return true;
+    return false;
+}
+
+/* Engine 1.5.5 pushes the filter that it makes of a join's build side through LIMIT and top n below the other side, which then take
+ * other rows (its issue 22924). */
+static enum apiary_code keep_limits(yyjson_mut_doc *doc, yyjson_mut_val *root, struct apiary_error *err)
+{
+    static const char key[] = "disabled_optimizers";
+    yyjson_mut_val *settings = yyjson_mut_obj_get(root, "settings");
+    const char *others = yyjson_mut_get_str(yyjson_mut_obj_get(settings, key));
+    AP_AUTO(ap_bytes) all = { 0 };
+    bool more = others != NULL && others[0] != '\0';
+    AP_TRY(ap_bytes_printf(&all, err, "join_filter_pushdown%s%s", more ? "," : "", more ? others : ""));
+    yyjson_mut_obj_remove_key(settings, key);
+    return yyjson_mut_obj_add_strcpy(doc, settings, key, ap_bytes_text(&all)) ? APIARY_OK : ap_fail_memory(err, "a job");
+}
+
+/* Is there a LIMIT or a sample below something? Where there is no tree, any may be. */
+static bool is_limited(const struct ap_source *source, struct ap_str sql)
+{
+    bool limited = source->limited || (source->tree == NULL && ap_source_says_limit(sql));
+    for (size_t i = 0; source->tree == NULL && i < source->setup.count; i++) limited |= ap_source_says_limit(ap_str_from(source->setup.items[i]));
+    return limited;
+}
+
 /* May the source's own query be bound once (core/wire.h)? Of its functions only current_query would see
  * the difference. */
 static bool is_once(const struct ap_source *source, struct ap_str sql, const char *result,
@@ -301,6 +331,7 @@ enum apiary_code ap_source_job(struct ap_source *source, struct ap_str sql, cons
         AP_TRY(add_json(doc, root, "settings", source->settings, err));
     else
         add_settings(source->session, doc, yyjson_mut_obj_add_obj(doc, root, "settings"));
+    if (is_limited(source, sql)) AP_TRY(keep_limits(doc, root, err));
     if (source->frugal) { /* the engine keeps 100 files open and 524,288 rows for them */
         yyjson_mut_val *settings = yyjson_mut_obj_get(root, "settings");
         yyjson_mut_obj_add_str(doc, settings, "partitioned_write_max_open_files", "2");

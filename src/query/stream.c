@@ -157,9 +157,9 @@ static enum apiary_code write_once(struct ap_session *session, struct ap_target 
 
 /* Rows that can be read twice go on what was the head some minutes ago. A stream without rows may
  * write nothing, and then nobody would tell whether it still is. */
-static bool may_assume(const struct ap_reread *rows, const struct apiary_write_options *options)
+static bool may_assume(const struct ap_reread *rows)
 {
-    return options->mode == APIARY_APPEND && rows->whole && rows->row_count > 0;
+    return rows->whole && rows->row_count > 0;
 }
 
 enum apiary_code ap_write_stream(struct ap_session *session, const char *frame,
@@ -177,9 +177,12 @@ enum apiary_code ap_write_stream(struct ap_session *session, const char *frame,
     ap_session_begin(session);
     AP_TRY(ap_session_admit_write(session, options->backpressure, err));
     AP_TRY(ap_target_name(session, frame, &name, err));
+    /* What is replaced is what was there before the first row was asked for: rows may come of it, and take long. */
+    bool appends = options->mode == APIARY_APPEND;
+    if (!appends) AP_TRY(ap_target_open(session, &name, &target, err));
     AP_TRY(ap_reread_take(&rows, data, &session->cancel, err));
-    AP_TRY(may_assume(&rows, options) ? ap_target_open_append(session, &name, &target, err)
-                                      : ap_target_open(session, &name, &target, err));
+    if (appends)
+        AP_TRY(may_assume(&rows) ? ap_target_open_append(session, &name, &target, err) : ap_target_open(session, &name, &target, err));
     enum apiary_code code =
         write_once(session, &target, &rows, options, &written, &version, &why);
     if (ap_target_again(session, &target, code)) {

@@ -64,6 +64,7 @@ struct ap_tree_names {
     bool is_volatile;          /* random(), uuid(), nextval … */
     bool uses_now;             /* now(), current_date …: stable within a query */
     bool has_order_by;         /* at the top */
+    bool limit_at_top, limit_below; /* LIMIT, OFFSET or a sample: of the result, of something within */
     bool columns_differ;       /* the columns of its result, in name: certainly */
     struct ap_texts functions; /* lower-case names of all functions called */
     bool other_sources; /* of rows than tables, files and series: table functions of any kind */

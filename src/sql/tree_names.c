@@ -350,6 +350,26 @@ static bool has_modifier(yyjson_val *node, const char *type)
     return false;
 }
 
+static bool is_limit(yyjson_val *node)
+{
+    return ap_node_is(node, "type", "LIMIT_MODIFIER") || ap_node_is(node, "type", "LIMIT_PERCENT_MODIFIER");
+}
+
+/* How many LIMITs and samples there are in it. */
+static size_t count_limits(yyjson_val *value, int depth)
+{
+    size_t index, count, found = 0;
+    yyjson_val *key, *item;
+    if (!yyjson_is_ctn(value) || depth > AP_TREE_DEPTH_MAX) return yyjson_is_ctn(value); /* deeper than we look: there may be one */
+    if (yyjson_is_arr(value)) {
+        yyjson_arr_foreach(value, index, count, item) found += count_limits(item, depth + 1);
+        return found;
+    }
+    if (is_limit(value) || yyjson_is_obj(yyjson_obj_get(value, "sample"))) found++;
+    yyjson_obj_foreach(value, index, count, key, item) found += count_limits(item, depth + 1);
+    return found;
+}
+
 enum apiary_code ap_tree_names(
     struct ap_arena *arena, yyjson_doc *tree, struct ap_tree_names *out, struct apiary_error *err)
 {
@@ -367,6 +387,8 @@ enum apiary_code ap_tree_names(
     }
     names.has_order_by = has_modifier(node, "ORDER_MODIFIER");
     names.columns_differ = ap_tree_columns_differ(node);
+    names.limit_at_top = has_modifier(node, "LIMIT_MODIFIER") || has_modifier(node, "LIMIT_PERCENT_MODIFIER");
+    names.limit_below = count_limits(node, 0) > names.limit_at_top;
     *out = names;
     return APIARY_OK;
 }

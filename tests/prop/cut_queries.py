@@ -4,7 +4,7 @@ LIMIT takes is fixed by a key, floats are multiples of a quarter, any_value sees
 COLUMNS = "id, k, g, i, b, d, x, bo, dt, ts, l, st"
 KEYS = ["k", "g", "bo", "k % 2", "upper(g)", "dt", "year(dt)", "coalesce(k, -1)", "b % 3"]
 NUMBERS = ["i", "b", "d", "x", "k", "i + 1", "d * 2", "x / 4", "d * i", "CASE WHEN bo THEN d END", "length(g)"]
-VALUES = [*NUMBERS, "g", "dt", "ts", "bo"]
+VALUES = [*NUMBERS, "g", "dt", "ts", "bo", "NULL"]
 CONDITIONS = ["k = 2", "k <> 3", "i > 0", "i IS NOT NULL", "g IN ('g1', 'g2')", "g LIKE 'g%'", "d BETWEEN 10 AND 900", "x < 100", "bo",
               "NOT bo", "dt >= DATE '2024-02-01'", "id % 3 = 0", "id < 40", "b IS NULL OR b > 5", "k IS NULL", "false", "len(l) > 1",
               "st.a > 1", "abs(i) < 50"]

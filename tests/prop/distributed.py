@@ -167,7 +167,11 @@ def answers_agree():
 
 # What came out differently once.
 ONCE_WRONG = ["SELECT k, count_if(bo) FILTER (WHERE k = 1) AS n FROM f GROUP BY k", "SELECT count_if(bo) AS n FROM f WHERE id < 0",
-              "SELECT count_if(bo) AS n FROM (SELECT NULL AS bo FROM f)"]
+              "SELECT count_if(bo) AS n FROM (SELECT NULL AS bo FROM f)",
+              "SELECT max(z)::VARCHAR AS z, typeof(max(z)) AS t FROM (SELECT NULL AS z FROM f UNION ALL SELECT true FROM range(3)) q",
+              "SELECT coalesce(z, true)::VARCHAR AS z FROM (SELECT NULL AS z, k FROM f) q GROUP BY k, z",
+              "SELECT max(z::VARCHAR) AS z FROM (SELECT true AS z FROM e UNION ALL SELECT x.z FROM e, (SELECT NULL AS z FROM w LIMIT 1) x) q",
+              "SELECT typeof(z) AS t, count(*) AS n FROM (SELECT {'a': NULL} AS z FROM f UNION ALL SELECT {'a': true} FROM range(3)) q GROUP BY t"]
 # UNION ALL of frames in tasks over the cells of all of them: the query, what EXPLAIN must say of its stage.
 UNIONS = [
     ("SELECT k, sum(i) AS n FROM (SELECT k, i FROM f UNION ALL SELECT k, i FROM e WHERE bo) q GROUP BY k", "aggregate", ["f", "e"]),

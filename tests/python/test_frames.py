@@ -432,6 +432,25 @@ def test_import_files(db, tmp_path):
         db.import_files("cities", tmp_path / "nofile.csv")
 
 
+def test_an_overwrite_replaces_what_was_there_when_it_began(db):
+    """What others wrote while its rows came is not lost."""
+    db.create_frame("main", "main", "replaced", {"a": "int32"})
+    frame = db["main.main.replaced"]
+    frame.append({"a": [1]})
+    with db.session() as other:
+
+        def rows():
+            yield [{"a": 10}]
+            other.write_to_frame("main", "main", "replaced", {"a": [2]})
+            yield [{"a": 11}]
+
+        with pytest.raises(apiary.ConflictError):
+            frame.overwrite(rows())
+    assert db.sql("SELECT a FROM replaced ORDER BY a").fetchall() == [(1,), (2,)]
+    frame.overwrite([{"a": 12}])
+    assert db.sql("SELECT a FROM replaced").fetchall() == [(12,)]
+
+
 def test_two_writers_one_conflict_free(db):
     with db.session() as other:
         db.create_frame("main", "main", "t", {"n": "int"})

@@ -272,6 +272,27 @@ def test_rows_are_not_chosen_by_a_table_that_is_read_once(db):
 # ---- state ----
 
 
+LIMITED = "(SELECT id, k, g FROM f ORDER BY id, k, g LIMIT 13)"
+
+
+@pytest.mark.parametrize("query", [
+    f"SELECT count(*), sum(t.id) FROM {LIMITED} t JOIN w USING (k)",
+    "SELECT count(*), sum(t.id) FROM seen t JOIN w USING (k)",  # the LIMIT is a view's
+    "SELECT count(*), sum(t.id) FROM own t JOIN w USING (k)",
+    f"SELECT count(*), sum(id) FROM {LIMITED} WHERE k IN (SELECT k FROM w)",
+    f"FROM (SELECT count(*), sum(t.id) FROM {LIMITED} t JOIN w USING (k)) LIMIT 1",
+])
+def test_a_join_does_not_reach_through_a_limit(db, query):
+    """Engine 1.5.5 filters below the LIMIT by what the other side of the join has, now and then: the rows then are others."""
+    db.sql("CREATE FRAME f (id BIGINT, k INTEGER, g VARCHAR)")
+    for first, last in ((0, 10), (10, 40), (40, 41), (41, 90)):
+        db.sql(f"INSERT INTO f SELECT n, CASE WHEN n % 11 = 0 THEN NULL ELSE n * 7 % 5 END, 'g' || n % 4 FROM range({first}, {last}) r(n)")
+    db.sql("CREATE FRAME w AS SELECT n::INTEGER AS k FROM range(4) r(n)")
+    db.sql(f"CREATE VIEW seen AS FROM {LIMITED}")
+    db.sql(f"CREATE TEMP VIEW own AS FROM {LIMITED}")
+    assert {tuple(db.sql(query).fetchone()) for _ in range(40)} == {(8, 46)}
+
+
 def test_each_thread_has_a_session(db):
     import threading
 
