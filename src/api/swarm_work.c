@@ -455,8 +455,10 @@ static enum apiary_code run_stage(void *context, const struct ap_plan_run *part,
     AP_TRY(announce(handle, &swarm, &manifest, err));
     AP_TRY(ap_submit_wait(&swarm, &manifest, &part->session->cancel, &end, &outcome, err));
     enum apiary_code code = end.decision == AP_END_DONE && gather.filled ? APIARY_OK : ap_submit_answer(&swarm, &manifest, &end, NULL, &nothing, err);
-    if (code == APIARY_OK && part->told) note_places(&view, &manifest, figures);
-    if (code == APIARY_OK && part->told) note_claims(&swarm, &manifest, figures);
+    if (code == APIARY_OK && part->told) {
+        note_places(&view, &manifest, figures);
+        note_claims(&swarm, &manifest, figures);
+    }
     if (code != APIARY_OK && gather.filled) {
         close_all(partials, manifest.task_count);
         for (size_t i = 0; i < manifest.task_count; i++) partials[i] = -1;

@@ -42,11 +42,11 @@ AP_CHECKED enum apiary_code ap_order_read(const struct ap_manifest *manifest, st
 AP_CHECKED enum apiary_code ap_order_held(
     struct ap_order *order, struct ap_str content, struct ap_str *cells, struct apiary_error *err);
 
-/* Can the text be done by others, later? *sql becomes its one statement. codes: SQL, UNSUPPORTED */
 struct ap_order_kind {
-    bool writes; /* it stores rows */
+    bool writes;  /* it stores rows */
     bool planned; /* as a plan alone: its text is run by nobody else (OPTIMIZE, COPY) */
 };
+/* Can the text be done by others, later? *sql becomes its one statement. codes: SQL, UNSUPPORTED */
 AP_CHECKED enum apiary_code ap_order_check(struct ap_str *sql, struct ap_order_kind *kind, struct apiary_error *err);
 
 /* The manifest of one stage of a plan, or of a statement as text; strings live in its arena. */

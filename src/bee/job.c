@@ -277,10 +277,8 @@ static void close_statement(struct job *job)
 static void end_statement(struct job *job, bool failed)
 {
     bee_control_finish(job->hive->control);
-    if (job->shared && !failed) {
-        close_result(job);
-        bee_job_keep_question(job);
-    }
+    close_result(job);
+    if (job->shared && !failed) bee_job_keep_question(job);
     close_statement(job);
 }
 

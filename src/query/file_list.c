@@ -146,12 +146,11 @@ static enum apiary_code add_folders(
 enum apiary_code ap_file_list_nothing(
     const struct ap_plan_files *files, struct ap_bytes *out, struct apiary_error *err)
 {
-    AP_TRY(ap_bytes_add_text(out, "SELECT ", err));
-    for (size_t i = 0; i < files->column_count; i++) {
-        AP_TRY(ap_bytes_printf(out, err, "%sCAST(NULL AS %s) AS ", i > 0 ? ", " : "", files->columns[i].type));
-        AP_TRY(ap_sql_name(out, ap_str_from(files->columns[i].name), err));
-    }
-    return ap_bytes_add_text(out, " WHERE false", err);
+    AP_AUTO(ap_bytes) select = { 0 };
+    for (size_t i = 0; i < files->column_count; i++)
+        AP_TRY(ap_nothing_column(&select, ap_str_from(files->columns[i].type), ap_str_from(files->columns[i].name), err));
+    AP_TRY(ap_nothing_end(&select, err));
+    return ap_bytes_add_str(out, ap_bytes_view(&select), err);
 }
 
 enum apiary_code ap_file_list_sql(struct ap_source *source, const struct ap_plan_frame *list,

@@ -144,15 +144,14 @@ enum apiary_code ap_planner_columns(const struct ap_described_list *list, bool t
 enum apiary_code ap_planner_nothing(const char *const *types, const char *const *names,
     size_t count, struct ap_bytes *out, struct apiary_error *err)
 {
-    AP_TRY(ap_bytes_add_text(out, "SELECT ", err));
+    AP_AUTO(ap_bytes) select = { 0 };
     for (size_t i = 0; i < count; i++) {
-        AP_TRY(ap_bytes_printf(out, err, "%sCAST(NULL AS %s) AS ", i > 0 ? ", " : "", types[i]));
-        if (names != NULL)
-            AP_TRY(ap_sql_name(out, ap_str_from(names[i]), err));
-        else
-            AP_TRY(ap_bytes_printf(out, err, "c%zu", i));
+        char numbered[32];
+        snprintf(numbered, sizeof numbered, "c%zu", i);
+        AP_TRY(ap_nothing_column(&select, ap_str_from(types[i]), ap_str_from(names != NULL ? names[i] : numbered), err));
     }
-    return ap_bytes_add_text(out, " WHERE false", err);
+    AP_TRY(ap_nothing_end(&select, err));
+    return ap_bytes_add_str(out, ap_bytes_view(&select), err);
 }
 
 enum apiary_code ap_planner_make_empty(struct ap_planner *planner, struct apiary_error *err)

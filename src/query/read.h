@@ -173,5 +173,9 @@ AP_CHECKED enum apiary_code ap_shape_sql(
 /* The same without any row. */
 AP_CHECKED enum apiary_code ap_shape_nothing(
     const struct ap_metadata *metadata, struct ap_bytes *out, struct apiary_error *err);
+/* A query without rows is put together in `out`, empty at first: a column after the other, then the end. */
+AP_CHECKED enum apiary_code ap_nothing_column(
+    struct ap_bytes *out, struct ap_str type, struct ap_str name, struct apiary_error *err);
+AP_CHECKED enum apiary_code ap_nothing_end(struct ap_bytes *out, struct apiary_error *err);
 
 #endif

@@ -288,17 +288,30 @@ static enum apiary_code add_foreign(struct ap_source *source, const struct ap_me
 }
 
 /* No cell: no rows, but every column in its type. */
+enum apiary_code ap_nothing_column(
+    struct ap_bytes *out, struct ap_str type, struct ap_str name, struct apiary_error *err)
+{
+    AP_TRY(ap_bytes_printf(out, err, "%sCAST(NULL AS " AP_FMT ") AS ", out->size > 0 ? ", " : "SELECT ", AP_ARG(type)));
+    return ap_sql_name(out, name, err);
+}
+
+enum apiary_code ap_nothing_end(struct ap_bytes *out, struct apiary_error *err)
+{
+    return ap_bytes_add_text(out, " WHERE false", err);
+}
+
 enum apiary_code ap_shape_nothing(
     const struct ap_metadata *metadata, struct ap_bytes *out, struct apiary_error *err)
 {
-    AP_TRY(ap_bytes_add_text(out, "SELECT ", err));
+    AP_AUTO(ap_bytes) select = { 0 };
+    AP_AUTO(ap_bytes) type = { 0 };
     for (size_t i = 0; i < metadata->schema.field_count; i++) {
-        AP_TRY(ap_bytes_printf(out, err, "%sCAST(NULL AS ", i > 0 ? ", " : ""));
-        AP_TRY(ap_type_to_engine(&metadata->schema.fields[i].type, out, err));
-        AP_TRY(ap_bytes_add_text(out, ") AS ", err));
-        AP_TRY(ap_sql_name(out, metadata->schema.fields[i].name, err));
+        ap_bytes_clear(&type);
+        AP_TRY(ap_type_to_engine(&metadata->schema.fields[i].type, &type, err));
+        AP_TRY(ap_nothing_column(&select, ap_bytes_view(&type), metadata->schema.fields[i].name, err));
     }
-    return ap_bytes_add_text(out, " WHERE false", err);
+    AP_TRY(ap_nothing_end(&select, err));
+    return ap_bytes_add_str(out, ap_bytes_view(&select), err);
 }
 
 enum apiary_code ap_shape_sql(

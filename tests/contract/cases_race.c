@@ -116,7 +116,6 @@ static void run_racers(struct racer *racers, bool processes)
 static void one_winner_a_key(struct contract *contract)
 {
     struct racer racers[WRITERS];
-    if (contract->backend->looks_then_writes) skip();
     struct arena *arena =
         mmap(NULL, sizeof *arena, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(arena != MAP_FAILED);
@@ -131,8 +130,9 @@ static void one_winner_a_key(struct contract *contract)
     for (int round = 0; round < rounds; round++) {
         char label[40];
         snprintf(label, sizeof label, "round %d", round);
-        assert_int_in(label, arena->winners[round], 1);
-        assert_int_in(label, arena->losers[round], WRITERS - 1);
+        int most = contract->backend->looks_then_writes ? WRITERS : 1;
+        assert_int_in(label, arena->winners[round] + arena->losers[round], WRITERS);
+        assert_true(arena->winners[round] >= 1 && arena->winners[round] <= most);
     }
     munmap(arena, sizeof *arena);
 }

@@ -28,7 +28,7 @@ struct contract_backend {
     bool paths_may_clash;   /* "a" and "a/b" can both be there: a bucket does not mind */
     bool clashes_are_lost;  /* they can, but a list leaves one of them out */
     bool deep_starts_lose;  /* a list that starts inside a folder below its prefix may end early; ours start in flat ones */
-    bool looks_then_writes;  /* its conditional put is no single step: two racers may win */
+    bool looks_then_writes;  /* its conditional put is no single step: more than one racer may win */
     bool between_processes; /* else only threads of this process share it */
     int race_rounds;
     /* A folder that is removed while another writer makes it is an error: the server's own race. */
