@@ -47,6 +47,14 @@ bool ap_place_holds(const struct ap_view *view, struct ap_caps caps, uint64_t me
     return memory_of(&caps) >= enough(view, memory_mb);
 }
 
+double ap_place_bees(const struct ap_view *view, uint64_t memory_mb)
+{
+    double bees = 0;
+    for (size_t i = 0; i < view->count; i++)
+        if (view->nodes[i].state == AP_NODE_ALIVE && ap_place_holds(view, view->nodes[i].key.caps, memory_mb)) bees += weight_of(&view->nodes[i]);
+    return bees;
+}
+
 /* How full a node would be for each bee, as far as that counts against it: not while it has nothing, nor within the bound. */
 static double too_full(const struct ap_view_node *node, uint64_t taken, double bee_most, uint64_t load)
 {

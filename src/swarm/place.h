@@ -21,6 +21,8 @@ size_t ap_place_bounded(const struct ap_view *view, struct ap_str key, uint64_t 
 /* May a node of so many bees with so much memory each take a task that needs `memory_mb`? It must have that in all of them
  * together, or no live node may have more than it. */
 bool ap_place_holds(const struct ap_view *view, struct ap_caps caps, uint64_t memory_mb);
+/* Bees of the live nodes that may take such a task. */
+double ap_place_bees(const struct ap_view *view, uint64_t memory_mb);
 /* How many live nodes come before `boot` for this key; those in `last` (boots) come behind all
  * others. A boot that does not live comes last of all. */
 size_t ap_place_rank(const struct ap_view *view, struct ap_str key, const char *boot, const char *const *last, size_t last_count);

@@ -31,7 +31,7 @@ static int by_load(const void *left, const void *right)
  * Bees count of those who live and can hold every task. */
 static double bee_most(const struct ap_view *view, const struct ap_manifest *manifest)
 {
-    double all = 0, bees = 0;
+    double all = 0;
     uint64_t memory_mb = 0;
     for (size_t i = 0; i < manifest->task_count; i++) {
         const struct ap_manifest_task *task = &manifest->tasks[i];
@@ -39,11 +39,7 @@ static double bee_most(const struct ap_view *view, const struct ap_manifest *man
         all += (double)load_of(task);
         if (task->memory_mb > memory_mb) memory_mb = task->memory_mb;
     }
-    for (size_t i = 0; i < view->count; i++) {
-        const struct ap_caps *caps = &view->nodes[i].key.caps;
-        bool fits = caps->memory_per_bee_mb >= memory_mb || ap_place_holds(view, *caps, memory_mb);
-        if (view->nodes[i].state == AP_NODE_ALIVE && fits) bees += caps->bees > 0 ? (double)caps->bees : 1;
-    }
+    double bees = ap_place_bees(view, memory_mb);
     return bees > 0 ? all / bees * SHARE_MOST : 0;
 }
 
