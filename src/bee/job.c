@@ -119,7 +119,7 @@ static enum apiary_code begin(struct job *job)
 /* What other jobs left standing would be seen by a job that does not want it. */
 static enum apiary_code let_stand(struct job *job)
 {
-    return bee_standing_set(&job->hive->kept.standing, job->connection,
+    return bee_standing_set(&job->place->standing, job->connection,
         ap_json_member(job->document, "standing"), &job->why);
 }
 
@@ -133,7 +133,7 @@ static enum apiary_code run_setup(struct job *job)
         return bee_fail(
             &job->why, "invalid_input", APIARY_INVALID, "the set-up is no list or too long");
     if (job->kept && yyjson_arr_size(array) > 0) AP_TRY(begin(job));
-    int64_t index = job->kept ? (int64_t)job->hive->kept.standing.make.count : 0;
+    int64_t index = job->kept ? (int64_t)job->place->standing.make.count : 0;
     yyjson_arr_iter iter = yyjson_arr_iter_with(array);
     for (yyjson_val *sql = yyjson_arr_iter_next(&iter); sql;
          sql = yyjson_arr_iter_next(&iter), index++) {
@@ -245,6 +245,7 @@ static enum apiary_code run(struct job *job)
     AP_TRY(read_mode(job));
     ap_json_bool(job->document, "shared", &job->shared);
     ap_json_bool(job->document, "kept", &job->kept);
+    ap_json_bool(job->document, "part", &job->of_plan);
     AP_TRY(read_measures(job));
     AP_TRY(bee_job_take_instance(job));
     AP_TRY(prove_canary(job));

@@ -115,19 +115,40 @@ static bool same_measures(const struct bee_measures *a, const struct bee_measure
            strcmp(a->timezone, b->timezone) == 0;
 }
 
-static void drop_kept(struct bee_hive *hive)
+static void drop_kept(struct bee_hive *hive, struct bee_kept *kept)
 {
-    bee_stable_retire(hive->stable, hive->kept.instance);
-    ap_bytes_done(&hive->kept.settings);
-    bee_standing_done(&hive->kept.standing);
-    memset(&hive->kept, 0, sizeof hive->kept);
+    bee_stable_retire(hive->stable, kept->instance);
+    ap_bytes_done(&kept->settings);
+    bee_standing_done(&kept->standing);
+    *kept = (struct bee_kept) { 0 };
 }
 
-static bool kept_fits(const struct bee_hive *hive, const struct job *job)
+static bool has_kept(const struct bee_hive *hive)
 {
-    return hive->kept.jobs < KEPT_JOBS_MAX &&
-           same_measures(&hive->kept.instance->work, &job->measures) &&
-           ap_str_equal(ap_bytes_view(&hive->kept.settings), ap_bytes_view(&job->settings));
+    for (size_t i = 0; i < BEE_KEPT_MAX; i++)
+        if (hive->kept[i].instance != NULL) return true;
+    return false;
+}
+
+static bool kept_fits(const struct bee_kept *kept, const struct job *job)
+{
+    return kept->instance != NULL && kept->jobs < KEPT_JOBS_MAX && kept->parts == job->of_plan &&
+           same_measures(&kept->instance->work, &job->measures) &&
+           ap_str_equal(ap_bytes_view(&kept->settings), ap_bytes_view(&job->settings));
+}
+
+/* The place whose instance fits, or one for a new instance: empty, or that of the one that was not used for longest. */
+static struct bee_kept *find_place(struct job *job)
+{
+    struct bee_hive *hive = job->hive;
+    size_t count = hive->memory_bytes >= AP_WIRE_KEPT_MEMORY ? BEE_KEPT_MAX : 1;
+    struct bee_kept *oldest = &hive->kept[0];
+    for (size_t i = 0; i < count; i++) {
+        if (kept_fits(&hive->kept[i], job)) return &hive->kept[i];
+        if (hive->kept[i].used < oldest->used) oldest = &hive->kept[i];
+    }
+    if (oldest->instance != NULL) drop_kept(hive, oldest);
+    return oldest;
 }
 
 static enum apiary_code open_kept(struct job *job)
@@ -136,10 +157,11 @@ static enum apiary_code open_kept(struct job *job)
     struct bee_instance *instance = NULL;
     AP_TRY(engine_said(
         job, bee_stable_take(hive->stable, &job->measures, &instance, &job->why.err)));
-    hive->kept.instance = instance;
+    job->place->instance = instance;
+    job->place->parts = job->of_plan;
     uint64_t resident = bee_resident_bytes(); /* with what closes still, perhaps */
     if (hive->resident_bytes == 0 || resident < hive->resident_bytes) hive->resident_bytes = resident;
-    AP_TRY(ap_bytes_add_str(&hive->kept.settings, ap_bytes_view(&job->settings), &job->why.err));
+    AP_TRY(ap_bytes_add_str(&job->place->settings, ap_bytes_view(&job->settings), &job->why.err));
     AP_TRY(apply_settings(job, instance));
     return bee_instance_keep(instance, &job->why.err);
 }
@@ -147,16 +169,18 @@ static enum apiary_code open_kept(struct job *job)
 static enum apiary_code take_kept(struct job *job)
 {
     struct bee_hive *hive = job->hive;
-    if (hive->kept.instance && !kept_fits(hive, job)) drop_kept(hive);
-    if (hive->kept.instance == NULL) {
+    job->place = find_place(job);
+    if (job->place->instance == NULL) {
         enum apiary_code code = open_kept(job);
         if (code != APIARY_OK) {
-            drop_kept(hive);
+            drop_kept(hive, job->place);
+            job->place = NULL;
             return code;
         }
     }
-    hive->kept.jobs++;
-    job->instance = hive->kept.instance;
+    job->place->jobs++;
+    job->place->used = ++hive->kept_uses;
+    job->instance = job->place->instance;
     AP_TRY(bee_instance_connect(job->instance, &job->connection, &job->why.err));
     bee_control_connection_set(hive->control, job->connection);
     return APIARY_OK;
@@ -186,7 +210,7 @@ static bool clear_kept(struct job *job)
     bool clear = !job->in_transaction || bee_instance_query(job->connection, "ROLLBACK", NULL);
     duckdb_disconnect(&job->connection); /* waits for threads that still scan an input */
     uint64_t resident = bee_resident_bytes();
-    uint64_t growth = hive->kept.instance->work.memory_bytes / KEPT_GROWTH_PART;
+    uint64_t growth = job->instance->work.memory_bytes / KEPT_GROWTH_PART;
     if (growth < KEPT_GROWTH_MIN) growth = KEPT_GROWTH_MIN;
     if (resident == 0 || resident > hive->resident_bytes + growth) return false;
     return clear;
@@ -214,8 +238,8 @@ void bee_job_give_instance(struct job *job, bool failed)
     /* What the engine still knows of them leads nowhere now. This comes before the instance is closed:
      * that is done by another thread, and frees what the engine knows. */
     bee_inputs_close(job->inputs);
-    if (job->kept && !clear) drop_kept(hive);
+    if (job->place && !clear) drop_kept(hive, job->place);
     /* One instance in hand is enough: memory is scarce where budgets are small. */
-    if (!clear && (!job->shared || hive->kept.instance == NULL)) bee_stable_refill(hive->stable);
+    if (!clear && (!job->shared || !has_kept(hive))) bee_stable_refill(hive->stable);
     if (!job->kept && !job->shared) bee_stable_retire(hive->stable, job->instance);
 }

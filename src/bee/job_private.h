@@ -18,7 +18,9 @@ struct job {
     yyjson_val *document;
     enum mode mode;
     enum part part;
-    bool shared, kept;
+    bool shared;
+    struct bee_kept *place; /* of a kept job's instance; NULL until it has one, and of others */
+    bool kept, of_plan;
     bool for_reason;     /* it runs only to fail again: its rows are let go */
     bool in_transaction; /* the set-up of a kept one */
     struct bee_measures measures;

@@ -25,6 +25,13 @@ static enum apiary_code prepare_parts(
     return APIARY_OK;
 }
 
+/* Others' statements are to find the instance as it was, and only a query can do nothing to it. */
+static enum apiary_code check_query(struct job *job, idx_t count)
+{
+    if (count == 1 && duckdb_prepared_statement_type(job->statement) == DUCKDB_STATEMENT_TYPE_SELECT) return APIARY_OK;
+    return bee_fail(&job->why, "invalid_input", APIARY_INVALID, "a part of a plan is no query");
+}
+
 static enum apiary_code prepare_text(struct job *job, const char *sql)
 {
     duckdb_extracted_statements parts = NULL;
@@ -36,6 +43,7 @@ static enum apiary_code prepare_text(struct job *job, const char *sql)
         code = bee_fail(&job->why, "invalid_input", APIARY_INVALID, "a job runs one statement, not multiple statements");
     else
         code = prepare_parts(job, parts, count);
+    if (code == APIARY_OK && job->kept && job->of_plan) code = check_query(job, count);
     duckdb_destroy_extracted(&parts);
     return code;
 }

@@ -66,6 +66,8 @@
  *                             use before and after it; its set-up is rolled back, and attaches nothing,
  *                             which no transaction takes back. A number below
  *                             /cells/ means the same cell in all of them: footers are remembered
+ *    "part":true,             kept: of a plan (query/plan.h), which anybody may have written: it shares with other parts
+ *                             only, and its "sql" must be a query
  *    "standing":[["make","undo"],…],  kept jobs: run before "setup" and left there. What another job
  *                             left is undone unless it is in this list too; undo "": with another's
  *    "shared":true}           pure text functions: runs in the long-lived parser instance
@@ -108,6 +110,9 @@ enum {
     AP_WIRE_PATH_MAX = 64 * 1024 /* bytes of a virtual name: folders of long partition values */
 };
 #define AP_WIRE_BATCH_MAX (UINT64_C(16) << 20)
+/* Budget of a chamber, bytes: below it one instance is kept, and parts of plans have their own. (One more costs 2.6 MB, and 11 MB
+ * of the fence.) */
+#define AP_WIRE_KEPT_MEMORY (UINT64_C(512) << 20)
 #define AP_WIRE_BODY_MAX (UINT64_C(256) << 20)
 
 enum ap_wire_kind {

@@ -42,12 +42,13 @@ static enum apiary_code share(struct ap_source *source, struct apiary_error *err
 {
     ap_assert(source->undo.count == 0);
     ap_source_share(source);
+    source->lasting = source->kept; /* over empty views of types that are in the question */
     return source->kept ? ap_source_schema_undos(source, &source->undo, err) : APIARY_OK;
 }
 
 static void unshare(struct ap_source *source)
 {
-    source->kept = false;
+    source->kept = source->lasting = false;
     ap_texts_done(&source->undo);
     memset(&source->undo, 0, sizeof source->undo);
 }

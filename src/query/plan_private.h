@@ -12,6 +12,10 @@ struct ap_plan_part {
     const int *partials;             /* of the merge; NULL: none */
     bool through; /* a task whose rows go on through the merge query, in the same chamber */
 };
+/* The source's set-up (schemas, `views` views of its first scans, the rest) as one that runs in an instance kept for parts of
+ * plans, where there is room for one and it makes nothing else (plan_kept.c). */
+AP_CHECKED enum apiary_code ap_plan_part_share(
+    struct ap_source *source, const struct ap_plan *plan, size_t views, struct apiary_error *err);
 /* Frames pinned and granted, inputs, a chamber, setup: ready for a query. `text` is the SQL that names
  * the frames. *wait_us: what that took. */
 AP_CHECKED enum apiary_code ap_plan_part_open(const struct ap_plan_part *part, const char *text,

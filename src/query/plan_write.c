@@ -106,6 +106,7 @@ static enum apiary_code write_rows(const struct ap_plan_part *part, const char *
     AP_TRY(open_target(run, &arena, &target, err)); /* before a chamber is held: a ledger may need one */
     AP_TRY(ap_bytes_printf(&select, err, "%s%s%s", write->head, run->plan->stages[run->stage].merge_sql, write->tail));
     AP_TRY(ap_plan_part_open(part, text, &source, &wait_us, err));
+    source->kept = false; /* it runs no query, but a COPY */
     int bees = ap_chamber_width(source->chamber);
     enum apiary_code code = ap_write_cells(source, &target, ap_bytes_view(&select), NULL, write->sort, &written, err);
     struct ap_cache_figures cost = ap_cell_set_figures(source->cells);

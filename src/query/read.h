@@ -66,6 +66,8 @@ struct ap_source {
     bool frugal; /* its jobs take one thread and few files at once: slower, with the least memory */
     bool limited; /* LIMIT or a sample within it, or in a view of it: what is above must not reach through (source.c) */
     bool kept;  /* its jobs share an engine instance with their like: ap_source_share */
+    bool part;  /* … with parts of plans: ap_plan_part_share */
+    bool lasting; /* the answers to its questions depend on nothing but their words: they are remembered */
     bool fragment; /* runs a task's fragment, whose columns are named by sql/cut.h */
     bool plain_frame; /* the text names one frame itself, and nothing else: no view of it */
     struct ap_bytes qualified; /* the text with all names completed: what CREATE VIEW stores */

@@ -307,6 +307,9 @@ static enum apiary_code analyse(struct ap_analysis *analysis, struct ap_needs *n
 
 /* ---- setup ---- */
 
+#define ATTACH "ATTACH ':memory:' AS "
+#define CREATE_SCHEMA "CREATE SCHEMA IF NOT EXISTS "
+
 static enum apiary_code add_frame_views(struct ap_source *source, struct apiary_error *err)
 {
     for (size_t i = 0; i < source->scan_count; i++) {
@@ -319,18 +322,22 @@ static enum apiary_code add_frame_views(struct ap_source *source, struct apiary_
     return APIARY_OK;
 }
 
-/* A database of the engine is born with a schema "main", which goes with it. */
 enum apiary_code ap_source_schema_undos(struct ap_source *source, struct ap_texts *out, struct apiary_error *err)
 {
-    const struct ap_needs *needs = source->needs;
-    for (size_t i = 0; i < needs->hives.count; i++)
-        AP_TRY(ap_texts_printf(out, err, "DETACH %s", needs->hives.items[i]));
-    for (size_t i = 0; i < needs->schemas.count; i++) {
-        struct ap_str name = ap_str_from(needs->schemas.items[i]), born = AP_STR(".\"main\"");
-        if (ap_str_ends_with(name, born)) AP_TRY(ap_texts_add(out, AP_STR(""), err));
-        else AP_TRY(ap_texts_printf(out, err, "DROP SCHEMA %s", needs->schemas.items[i]));
-    }
+    AP_AUTO(ap_texts) made = { 0 };
+    AP_TRY(ap_source_schemas(source, &made, err));
+    for (size_t i = 0; i < made.count; i++) AP_TRY(ap_schema_undo(ap_str_from(made.items[i]), out, err));
     return APIARY_OK;
+}
+
+/* A database of the engine is born with a schema "main", which goes with it. */
+enum apiary_code ap_schema_undo(struct ap_str made, struct ap_texts *out, struct apiary_error *err)
+{
+    struct ap_str attach = AP_STR(ATTACH), schema = AP_STR(CREATE_SCHEMA), born = AP_STR(".\"main\"");
+    if (ap_str_starts_with(made, attach)) return ap_texts_printf(out, err, "DETACH %s", made.data + attach.size);
+    if (!ap_str_starts_with(made, schema)) return ap_fail(err, APIARY_INVALID, "'" AP_FMT "' makes no schema", AP_ARG(made));
+    if (ap_str_ends_with(made, born)) return ap_texts_add(out, AP_STR(""), err);
+    return ap_texts_printf(out, err, "DROP SCHEMA %s", made.data + schema.size);
 }
 
 /* Macros take part in the conditions of those who call them. */
@@ -352,9 +359,9 @@ enum apiary_code ap_source_schemas(
 {
     const struct ap_needs *needs = source->needs;
     for (size_t i = 0; i < needs->hives.count; i++)
-        AP_TRY(ap_texts_printf(out, err, "ATTACH ':memory:' AS %s", needs->hives.items[i]));
+        AP_TRY(ap_texts_printf(out, err, ATTACH "%s", needs->hives.items[i]));
     for (size_t i = 0; i < needs->schemas.count; i++)
-        AP_TRY(ap_texts_printf(out, err, "CREATE SCHEMA IF NOT EXISTS %s", needs->schemas.items[i]));
+        AP_TRY(ap_texts_printf(out, err, CREATE_SCHEMA "%s", needs->schemas.items[i]));
     return APIARY_OK;
 }
 

@@ -19,7 +19,9 @@ bool ap_needs_read_view(const struct ap_needs *needs, struct ap_str name);
 /* ATTACH and CREATE SCHEMA for all that the statement names. */
 AP_CHECKED enum apiary_code ap_source_schemas(
     struct ap_source *source, struct ap_texts *out, struct apiary_error *err);
-/* What takes each of them back, in the same order; "" where nothing needs to be. */
+/* What takes such a statement back, appended; "" where nothing needs to be. codes: INVALID for any other statement */
+AP_CHECKED enum apiary_code ap_schema_undo(struct ap_str made, struct ap_texts *out, struct apiary_error *err);
+/* The same of each of them, in the same order. */
 AP_CHECKED enum apiary_code ap_source_schema_undos(struct ap_source *source, struct ap_texts *out, struct apiary_error *err);
 /* CREATE VIEW for every view that the statement uses. */
 AP_CHECKED enum apiary_code ap_source_views(

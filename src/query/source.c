@@ -246,6 +246,7 @@ static void add_setup(
 {
     size_t stands = standing_count(source);
     if (source->kept) yyjson_mut_obj_add_bool(doc, root, "kept", true);
+    if (source->kept && source->part) yyjson_mut_obj_add_bool(doc, root, "part", true);
     yyjson_mut_val *list = yyjson_mut_obj_add_arr(doc, root, "standing");
     for (size_t i = 0; i < stands; i++) {
         yyjson_mut_val *pair = yyjson_mut_arr_add_arr(doc, list);
@@ -435,20 +436,31 @@ static enum apiary_code stand_ins(
     return APIARY_OK;
 }
 
-enum apiary_code ap_source_ask(struct ap_source *source, struct ap_str sql,
-    const struct apiary_query *query, struct ap_bytes *done, struct apiary_error *err)
+static enum apiary_code ask_engine(
+    struct ap_source *source, struct ap_str document, struct ap_bytes *done, struct apiary_error *err)
 {
     struct ArrowArrayStream streams[AP_SOURCE_INPUTS_MAX] = { 0 };
     struct ArrowArrayStream *inputs[AP_SOURCE_INPUTS_MAX];
     for (size_t i = 0; i < AP_SOURCE_INPUTS_MAX; i++) inputs[i] = &streams[i];
-    AP_AUTO(ap_bytes) document = { 0 };
-    enum apiary_code code = ap_source_job(source, sql, "json", query, &document, err);
-    if (code == APIARY_OK) code = stand_ins(source, streams, err);
-    if (code == APIARY_OK)
-        code = run_document(source, ap_bytes_view(&document), inputs, done, NULL, err);
+    enum apiary_code code = stand_ins(source, streams, err);
+    if (code == APIARY_OK) code = run_document(source, document, inputs, done, NULL, err);
     for (size_t i = 0; i < source->input_count; i++)
         if (streams[i].release != NULL) streams[i].release(&streams[i]);
     return code;
+}
+
+enum apiary_code ap_source_ask(struct ap_source *source, struct ap_str sql,
+    const struct apiary_query *query, struct ap_bytes *done, struct apiary_error *err)
+{
+    struct ap_answers *answers = source->lasting && source->input_count == 0 ? source->session->world->answers : NULL;
+    AP_AUTO(ap_bytes) document = { 0 };
+    bool found = false;
+    AP_TRY(ap_source_job(source, sql, "json", query, &document, err));
+    AP_TRY(ap_answers_find(answers, "", ap_bytes_view(&document), &found, done, err));
+    if (found) return APIARY_OK;
+    AP_TRY(ask_engine(source, ap_bytes_view(&document), done, err));
+    ap_answers_keep(answers, "", ap_bytes_view(&document), ap_bytes_view(done));
+    return APIARY_OK;
 }
 
 enum apiary_code ap_source_text_function(struct ap_source *source, const char *sql,

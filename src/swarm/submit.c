@@ -7,8 +7,10 @@
 
 #include <stdlib.h>
 
-enum { POLL_PART = 6, POLL_LOOKS = 4, SETTLE_S = 60, TRIES_MAX = 12, BACKOFF_BASE_US = 50000, BACKOFF_CAP_US = 2000000 };
+enum { POLL_PART = 6, POLL_PART_CHEAP = 48, POLL_LOOKS = 4, SETTLE_S = 60, TRIES_MAX = 12, BACKOFF_BASE_US = 50000, BACKOFF_CAP_US = 2000000 };
 #define POLL_LEAST_US INT64_C(5000)
+#define POLL_LEAST_CHEAP_US INT64_C(1000)
+#define CHEAP_US INT64_C(2000) /* a look: it is at a directory, and nobody counts it */
 #define TASK_BYTES (UINT64_C(1) << 20)
 #define SHARE_MOST 1.125
 
@@ -152,10 +154,12 @@ static enum apiary_code settle_commit(const struct ap_swarm *swarm, const struct
 /* How long until the next look: a part of what has passed, so that little is added to it; more where a look takes long. */
 static int64_t poll_us(const struct ap_swarm *swarm, int64_t first_us, int64_t asked_us)
 {
-    int64_t now_us = ap_mono_us(swarm->env), wait_us = (now_us - first_us) / POLL_PART, most_us = swarm->heartbeat_us / 2;
-    if (wait_us < POLL_LOOKS * (now_us - asked_us)) wait_us = POLL_LOOKS * (now_us - asked_us);
+    int64_t now_us = ap_mono_us(swarm->env), look_us = now_us - asked_us, most_us = swarm->heartbeat_us / 2;
+    bool cheap = look_us < CHEAP_US;
+    int64_t wait_us = (now_us - first_us) / (cheap ? POLL_PART_CHEAP : POLL_PART), least_us = cheap ? POLL_LEAST_CHEAP_US : POLL_LEAST_US;
+    if (wait_us < POLL_LOOKS * look_us) wait_us = POLL_LOOKS * look_us;
     if (wait_us > most_us) wait_us = most_us;
-    return wait_us > POLL_LEAST_US ? wait_us : POLL_LEAST_US;
+    return wait_us > least_us ? wait_us : least_us;
 }
 
 static enum apiary_code wait_for(const struct ap_swarm *swarm, const struct ap_manifest *manifest, const struct ap_cancel *cancel, bool leave,

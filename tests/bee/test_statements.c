@@ -599,6 +599,57 @@ static void a_kept_set_up_is_taken_back(void **state)
     if (!getenv("AP_SANITIZED")) assert_true(connection_of_kept(driver) > first + 6);
 }
 
+/* Parts of plans have an instance of their own, which only they use, and in which only queries run. */
+static void parts_share_with_parts(void **state)
+{
+#define PART(sql, setup) "{\"setup\":[" setup "],\"sql\":\"" sql "\",\"result\":\"json\",\"kept\":true,\"part\":true}"
+    struct driver own, *driver = &own;
+    struct outcome out;
+    char cell[128];
+    (void)state;
+    driver_start(driver, NULL);
+    static const char *const refused[] = { "CREATE TABLE t AS SELECT 1", "CREATE TEMP MACRO abs(x) AS 1", "COMMIT", "EXPLAIN SELECT 1",
+        "COPY (SELECT 1) TO '/out/0/x.parquet'", "SELECT 1; SELECT 2" };
+    int64_t numbers[3], first = connection_of_kept(driver);
+    for (size_t i = 0; i < AP_COUNT(numbers); i++) {
+        driver_run(driver, NULL, &out, PART("SELECT current_connection_id(), (SELECT count(*) FROM v)", "\"CREATE TEMP VIEW v AS SELECT 1\""));
+        assert_done("a part", &out);
+        numbers[i] = strtoll(outcome_cell(&out, 0, 0), NULL, 10);
+        outcome_done(&out);
+    }
+    assert_int_equal(numbers[0], first); /* the first of an instance */
+    assert_int_equal(connection_of_kept(driver), first + 1); /* the other one is still there */
+    if (!getenv("AP_SANITIZED")) assert_true(numbers[1] == first + 1 && numbers[2] == first + 2);
+    for (size_t i = 0; i < AP_COUNT(refused); i++) {
+        driver_run(driver, NULL, &out, PART("%s", ""), refused[i]);
+        assert_failed(refused[i], &out, "invalid_input", strchr(refused[i], ';') ? "one statement" : "no query");
+        outcome_done(&out);
+    }
+    driver_run(driver, NULL, &out, PART("SELECT count(*)::VARCHAR || abs(-2) FROM duckdb_tables()", ""));
+    assert_done("a part after them", &out);
+    assert_string_equal(outcome_cell(&out, 0, 0), "02");
+    outcome_done(&out);
+    kept_cell(driver, "SELECT count(*)::VARCHAR FROM duckdb_tables()", "UTC", cell);
+    assert_string_equal(cell, "0");
+    driver_stop(driver);
+#undef PART
+}
+
+/* Where memory is scarce one instance is kept, for whoever comes. */
+static void one_is_kept_where_memory_is_scarce(void **state)
+{
+    struct driver own, *driver = &own;
+    struct outcome out;
+    (void)state;
+    driver_start(driver, &(struct driver_options) { .memory_bytes = AP_WIRE_KEPT_MEMORY - 1 });
+    int64_t first = connection_of_kept(driver);
+    driver_run(driver, NULL, &out, "{\"sql\":\"SELECT 1\",\"result\":\"json\",\"kept\":true,\"part\":true}");
+    assert_done("a part", &out);
+    outcome_done(&out);
+    assert_int_equal(connection_of_kept(driver), first); /* of a new one */
+    driver_stop(driver);
+}
+
 /* What stands is what the job at hand wants to stand, whatever others wanted. */
 static void what_stands_is_what_is_asked_for(void **state)
 {
@@ -729,6 +780,8 @@ int main(void)
         cmocka_unit_test(parses_in_the_shared_instance),
         cmocka_unit_test(nothing_is_inherited_on_a_kept_instance),
         cmocka_unit_test(a_kept_set_up_is_taken_back),
+        cmocka_unit_test(parts_share_with_parts),
+        cmocka_unit_test(one_is_kept_where_memory_is_scarce),
         cmocka_unit_test(what_stands_is_what_is_asked_for),
         cmocka_unit_test(settings_of_kept_jobs),
         cmocka_unit_test(a_kept_instance_gives_memory_back),

@@ -116,7 +116,7 @@ def cases(swarm):
 
     def what_is_in_order_is_done_beside_what_is_not():
         swarm.fill(3000)
-        for name in ("flipped", "cut", "future", "newer", "odd", "cells", "stolen", "outside", "above", "made", "good"):
+        for name in ("flipped", "cut", "future", "newer", "odd", "cells", "stolen", "outside", "above", "made", "left", "table", "good"):
             queries[name] = Query(swarm)
         flip(queries["flipped"].manifest)
         cut = queries["cut"].manifest
@@ -128,6 +128,8 @@ def cases(swarm):
         queries["outside"].change(writing(str(swarm.folder / "outside")))
         queries["above"].change(writing("main/main/../../outside"))
         queries["made"].change(writing("main/main/made~0123abcd"))
+        queries["left"].change(plan_of_parts(lambda plan: plan["setup"].append("ROLLBACK; CREATE MACRO memory.main.abs(x) AS 7")))
+        queries["table"].change(plan_of_parts(lambda plan: plan["stages"][-1].update(fragment="CREATE TABLE left_behind AS SELECT 1")))
         for name, sql in (("optimize", "OPTIMIZE t"), ("copy", f"COPY t FROM '{swarm.folder}/table.csv'"), ("delete", "DELETE FROM t")):
             queries[name] = Query(swarm, "SELECT 1 AS one")
             queries[name].change(as_text(sql))
@@ -163,6 +165,15 @@ def cases(swarm):
     def a_cell_that_is_not_the_versions_is_not_opened():
         code, _, err = queries["cells"].attach()
         assert code == 1 and "cell_of_another" in err, err
+
+    def nothing_is_left_behind_in_the_engine():
+        assert json.loads(json.loads(json.loads(queries["good"].manifest.read_bytes().split(b"\n", 1)[1])["plan"])["plan"])["kept"] is True
+        queries["left"].attach()  # whatever it ends in, it does so in an engine of its own
+        code, _, err = queries["table"].attach()
+        assert code == 1 and "a part of a plan is no query" in err, err
+        for i in range(4):
+            code, out, err = Query(swarm, f"SELECT sum(abs(p - {10 + i})) AS s FROM t").attach()
+            assert code == 0 and out.splitlines()[1:] == [str(6000 * (10 + i) - 15000)], out + err
 
     def files_are_looked_for_in_the_store_and_nowhere_else():
         code, out, err = queries["listed"].attach()
@@ -206,6 +217,7 @@ def cases(swarm):
 
     return [what_is_in_order_is_done_beside_what_is_not, a_manifest_with_a_changed_byte_or_cut_short_is_nobodys_work,
             a_plan_of_a_newer_format_ends_in_one_error, a_plan_that_is_no_json_is_given_up, a_cell_that_is_not_the_versions_is_not_opened,
+            nothing_is_left_behind_in_the_engine,
             files_are_looked_for_in_the_store_and_nowhere_else, what_would_commit_by_itself_is_not_run_as_text, a_result_that_is_none_ends_the_query_and_is_named, a_frame_is_made_where_the_catalogue_would_make_it_and_nowhere_else,
             a_node_that_lacks_what_a_manifest_names_takes_no_task_of_it, all_leave_in_good_order]
 
