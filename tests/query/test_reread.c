@@ -303,6 +303,61 @@ static void appended_to_what_another_changed(void **state)
     ap_test_folder_remove(folder);
 }
 
+/* ---- rows that were made for a schema ---- */
+
+static void text_between(const char *json, const char *before, char *out, size_t size)
+{
+    const char *at = strstr(json, before);
+    assert_non_null(at);
+    at += strlen(before);
+    snprintf(out, size, "%.*s", (int)strcspn(at, "\""), at);
+}
+
+static enum apiary_code append_made_for(struct apiary_session *session, const char *id)
+{
+    struct producer producer = { .arrays = 1, .rows = 2 };
+    struct ArrowArrayStream stream = stream_of(&producer);
+    struct apiary_error err = { 0 };
+    char *json = NULL;
+    enum apiary_code code = (enum apiary_code)apiary_write(session, "t", &stream, &(struct apiary_write_options) { .schema_id = id }, &json, &err);
+    apiary_free(json);
+    return code;
+}
+
+/* Whatever of it was known, asked for or found out by the commit. */
+static void made_for_a_schema(void **state)
+{
+    (void)state;
+    static const char *const changes[] = { "CREATE OR REPLACE FRAME t AS SELECT 1::DECIMAL(38,0) AS i, 'x' AS t",
+        "DROP FRAME t; CREATE FRAME t (i BIGINT, t VARCHAR, more BIGINT)", "CREATE OR REPLACE FRAME t AS SELECT 1::BIGINT AS i, 'x' AS t" };
+    char folder[AP_TEST_PATH_MAX], known[64] = "", asked[64];
+    struct apiary *handles[2] = { NULL };
+    struct apiary_session *sessions[2] = { NULL };
+    struct apiary_error err = { 0 };
+    char *json = NULL;
+    ap_test_folder(folder);
+    for (int i = 0; i < 2; i++) query_open(folder, NULL, &handles[i], &sessions[i]);
+    query_run(sessions[0], "CREATE FRAME t AS SELECT 1::BIGINT AS i, 'x' AS t");
+    for (size_t i = 0; i < AP_COUNT(changes); i++) {
+        assert_ok((enum apiary_code)apiary_frame_known(sessions[0], "t", &json, &err));
+        text_between(json, "\"schema_id\":\"", known, sizeof known);
+        apiary_free(json);
+        assert_ok(append_made_for(sessions[0], known));
+        query_run(sessions[1], changes[i]);
+        assert_code(append_made_for(sessions[0], known), APIARY_CONFLICT);
+        assert_ok((enum apiary_code)apiary_frame_info(sessions[0], "t", &json, &err));
+        text_between(json, "\"schema_id\":\"", asked, sizeof asked);
+        assert_string_not_equal(asked, known);
+        assert_non_null(strstr(json, i == 1 ? "\"row_count\":0," : "\"row_count\":1,")); /* nothing was written */
+        apiary_free(json);
+    }
+    for (int i = 0; i < 2; i++) {
+        apiary_session_close(sessions[i]);
+        apiary_close(handles[i]);
+    }
+    ap_test_folder_remove(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -312,6 +367,7 @@ int main(void)
         cmocka_unit_test(a_cancelled_one_is_not_pulled),
         cmocka_unit_test(memory_fails),
         cmocka_unit_test(appended_to_what_another_changed),
+        cmocka_unit_test(made_for_a_schema),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
