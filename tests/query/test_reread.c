@@ -286,6 +286,25 @@ static void append_case(size_t index, struct apiary_session *session, struct api
     assert_true_in(label, producer.late == 0 && producer.alive == 0 && producer.released == 1);
 }
 
+/* The same rows by INSERT, as a table that the statement reads: who owns what. */
+static void insert_case(size_t index, struct apiary_session *session, struct apiary_session *other)
+{
+    struct producer producer = appends[index].producer;
+    struct ArrowArrayStream stream = stream_of(&producer);
+    struct apiary_error err = { 0 };
+    struct apiary_result *result = NULL;
+    const struct apiary_table table = { "given", &stream };
+    const char *sql = "INSERT INTO t BY NAME SELECT * FROM given";
+    const struct apiary_query query = { .sql = sql, .length = strlen(sql), .tables = &table, .table_count = 1 };
+    if (appends[index].change != NULL) query_run(other, appends[index].change);
+    int code = apiary_sql(session, &query, &result, &err);
+    if (appends[index].change == NULL) assert_int_equal(code, APIARY_OK);
+    if (code == APIARY_OK) assert_int_in(appends[index].label, apiary_result_rows_changed(result), producer.arrays * producer.rows);
+    apiary_result_close(result);
+    if (stream.release != NULL) stream.release(&stream);
+    assert_true_in(appends[index].label, producer.late == 0 && producer.alive == 0 && producer.released == 1);
+}
+
 static void appended_to_what_another_changed(void **state)
 {
     (void)state;
@@ -296,6 +315,8 @@ static void appended_to_what_another_changed(void **state)
     for (int i = 0; i < 2; i++) query_open(folder, NULL, &handles[i], &sessions[i]);
     query_run(sessions[0], "CREATE FRAME t AS SELECT 1::BIGINT AS i, 'x' AS t");
     for (size_t i = 0; i < AP_COUNT(appends); i++) append_case(i, sessions[0], sessions[1]);
+    query_run(sessions[0], "CREATE OR REPLACE FRAME t AS SELECT 1::BIGINT AS i, 'x' AS t");
+    for (size_t i = 0; i < AP_COUNT(appends); i++) insert_case(i, sessions[0], sessions[1]);
     for (int i = 0; i < 2; i++) {
         apiary_session_close(sessions[i]);
         apiary_close(handles[i]);
