@@ -302,6 +302,8 @@ struct apiary_write_options {
     int drop_extra_columns;    /* extra columns: 0 = error, 1 = dropped with a notice */
     int refuse_null_partition; /* 1: a NULL in a partition column is an error */
     int merge_schema;          /* 1: extra columns are added to the frame */
+    const char *schema_id;     /* of the schema that the rows were made for. CONFLICT, with nothing written, where
+                                * the frame has another one by now. NULL: it does not matter */
 };
 
 /* Writes a stream into the frame `name` ("hive.box.frame" or shorter) in one
@@ -319,8 +321,12 @@ APIARY_API int apiary_create_frame(struct apiary_session *session, const char *f
 
 /* A frame's description as JSON: {"name", "schema": [{"name","type","nullable"}],
  * "partition_by": [..], "max_partitions", "created_at", "cell_count", "row_count",
- * "total_bytes", "version", "location", "properties"}. */
+ * "total_bytes", "version", "location", "properties", "schema_id"}. */
 APIARY_API int apiary_frame_info(struct apiary_session *session, const char *frame, char **json,
+    struct apiary_error *err);
+/* The same as this process knew it within the last ten minutes, without a request; what it did not know is
+ * asked for. For apiary_write with the schema_id that it tells. */
+APIARY_API int apiary_frame_known(struct apiary_session *session, const char *frame, char **json,
     struct apiary_error *err);
 
 struct apiary_import_options {

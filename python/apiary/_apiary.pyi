@@ -63,11 +63,12 @@ class Session:
         drop_extra: bool,
         refuse_null_partition: bool,
         merge: bool,
+        schema_id: str | None,
         progress: Progress | None,
         /,
     ) -> str: ...
     def create_frame(self, frame: str, schema: object, partition_by: list[str], or_same: bool, /) -> None: ...
-    def frame_info(self, frame: str, /) -> str: ...
+    def frame_info(self, frame: str, known: bool, /) -> str: ...
     def import_files(
         self,
         frame: str,

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Union
 
 from . import _apiary, _data, _progress
-from ._errors import ApiaryWarning, UsageError
+from ._errors import ApiaryWarning, ConflictError, NotSupportedError, SchemaError, UsageError
 from ._frame import Frame, Hive
 from ._result import Result
 from ._schema import Schema, SchemaLike
@@ -303,7 +303,7 @@ class Statements:
         >>> db.get_frame("main", "main", "events")["partition_by"]
         ['day']
         """
-        return _frame_info(self._seat().frame_info(_quoted(hive, box_name, name)))
+        return _frame_info(self._seat().frame_info(_quoted(hive, box_name, name), False))
 
     def write_to_frame(
         self, hive: str, box_name: str, frame_name: str, data: object, backpressure: str = "block"
@@ -349,21 +349,28 @@ class Statements:
         strict: bool = False,
         merge_schema: bool = False,
     ) -> dict[str, Any]:
-        seat = self._seat()
+        data = _data.kept(data, appends=not overwrite)
+        types = _Types(self._seat(), name, isinstance(data, _data.Kept))
 
-        def known() -> Schema:
-            return _schema_of(json.loads(seat.frame_info(name)))
+        def write() -> str:
+            source = _data.source(data, types.schema)
+            try:
+                with _Watched(self._progress) as watch:
+                    return types.seat.write(
+                        name, source.stream, overwrite, backpressure, not strict and not merge_schema, not strict, merge_schema, types.id, watch
+                    )
+            except RuntimeError:
+                if source.errors:  # the data source raised: that is what the user wants to see
+                    raise source.errors[0] from None
+                raise
 
-        source = _data.source(data, known)
-        try:
-            with _Watched(self._progress) as watch:
-                text = seat.write(
-                    name, source.stream, overwrite, backpressure, not strict and not merge_schema, not strict, merge_schema, watch
-                )
-        except RuntimeError:
-            if source.errors:  # the data source raised: that is what the user wants to see
-                raise source.errors[0] from None
-            raise
+        text = None
+        while text is None:
+            try:
+                text = write()
+            except (SchemaError, NotSupportedError, ConflictError):
+                if not types.changed():
+                    raise
         written: dict[str, Any] = json.loads(text)
         for notice in written.get("notices", ()):
             warnings.warn(notice, ApiaryWarning, stacklevel=3)
@@ -804,6 +811,36 @@ def _arrow(schema: SchemaLike) -> object:
     return schema if isinstance(schema, _apiary.ArrowSchema) else Schema(schema)
 
 
+class _Types:
+    """The types that Python values of a write are made for: those that this process knew last. The write says whether the frame
+    still has them. Where the values cannot be made twice, the frame is asked."""
+
+    TRIES = 5
+
+    def __init__(self, seat: _apiary.Session, name: str, known: bool) -> None:
+        self.seat = seat
+        self.id: str | None = None
+        self._name = name
+        self._known = known
+        self._info: dict[str, Any] | None = None
+        self._asked = 0
+
+    def schema(self) -> Schema:
+        if self._info is None:
+            self._info = json.loads(self.seat.frame_info(self._name, self._known))
+        if self._known:
+            self.id = self._info["schema_id"]
+        return _schema_of(self._info)
+
+    def changed(self) -> bool:
+        """A write failed: was it made for other types than the frame has by now? Then it is worth another try, for those."""
+        if self._info is None or not self._known or self._asked == self.TRIES:
+            return False
+        before, self._info = self._info, json.loads(self.seat.frame_info(self._name, False))
+        self._asked += 1
+        return bool(self._info["schema_id"] != before["schema_id"])
+
+
 def _schema_of(info: Mapping[str, Any]) -> Schema:
     return Schema.of_frame((column["name"], column["type"], column["nullable"]) for column in info["schema"])
 
@@ -811,6 +848,7 @@ def _schema_of(info: Mapping[str, Any]) -> Schema:
 def _frame_info(text: str) -> dict[str, Any]:
     info: dict[str, Any] = json.loads(text)
     columns = info["schema"]
+    del info["schema_id"]
     info["schema"] = dict(_schema_of(info))
     info["nullable"] = {column["name"]: column["nullable"] for column in columns}
     info["created_at"] = datetime.datetime.fromtimestamp(info["created_at"], datetime.timezone.utc)

@@ -29,6 +29,38 @@ class Source:
         self.errors = errors
 
 
+class Kept:
+    """Python values that can be made into a stream as often as wanted, each time for the types of a schema."""
+
+    __slots__ = ("make",)
+
+    def __init__(self, make: Callable[[Schema | None], object]) -> None:
+        self.make = make
+
+
+def kept(data: Any, appends: bool) -> Any:
+    """Python values that are few, or in memory anyway, as a `Kept`; other data as it is, or the iterator that it is.
+
+    What an overwrite replaces is what is there before its first row is asked for: its iterators are left alone."""
+    if isinstance(data, (bytes, bytearray, memoryview, str)) or speaks_arrow(data) or hasattr(data, "to_batches"):
+        return data
+    if isinstance(data, Mapping):
+        return _kept_columns(data)
+    if getattr(getattr(data, "dtype", None), "names", None):  # a structured NumPy array
+        return _kept_columns({name: data[name] for name in data.dtype.names})
+    if isinstance(data, (list, tuple)):
+        return _kept_rows(data) if not data or isinstance(data[0], Mapping) else data
+    if not appends or not isinstance(data, Iterable):
+        return data
+    items = iter(data)
+    few = list(itertools.islice(items, 1))
+    if few and isinstance(few[0], Mapping) and not hasattr(few[0], "__arrow_c_stream__") and _is_row(few[0]):
+        few += itertools.islice(items, ROWS_AT_A_TIME - 1)
+        if len(few) < ROWS_AT_A_TIME:
+            return _kept_rows(few)
+    return itertools.chain(few, items)
+
+
 def no_schema() -> Schema | None:
     return None
 
@@ -67,6 +99,8 @@ def _stream(data: Any, known: Known, errors: list[BaseException]) -> object:
         return data.collect()
     if hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__"):
         return data
+    if isinstance(data, Kept):
+        return data.make(known())
     if isinstance(data, Mapping):
         return _columns(data, known())
     if isinstance(data, str):
@@ -97,10 +131,16 @@ def _refused(data: object) -> SchemaError:
 
 
 def _rows(rows: list[Any], schema: Schema | None) -> object:
-    if not rows:
-        return _nothing(schema)
-    arrow = None if schema is None else schema._arrow
-    return _apiary.rows_stream([row if isinstance(row, dict) else dict(row) for row in rows], arrow, False)
+    return _kept_rows(rows).make(schema)
+
+
+def _kept_rows(rows: Iterable[Any]) -> Kept:
+    dicts = [row if isinstance(row, dict) else dict(row) for row in rows]
+
+    def make(schema: Schema | None) -> object:
+        return _apiary.rows_stream(dicts, None if schema is None else schema._arrow, False) if dicts else _nothing(schema)
+
+    return Kept(make)
 
 
 def _nothing(schema: Schema | None) -> object:
@@ -157,17 +197,25 @@ def _chunks(rows: Iterator[Any], schema: Schema | None) -> Iterator[object]:
 
 
 def _columns(data: Mapping[Any, Any], schema: Schema | None) -> object:
-    if not data:
-        return _nothing(schema)
-    types: dict[str, _apiary.ArrowSchema] = {}
-    if schema is not None:
-        types = {name.lower(): _field(schema._arrow, i) for i, name in enumerate(schema.names)}
+    return _kept_columns(data).make(schema)
+
+
+def _kept_columns(data: Mapping[Any, Any]) -> Kept:
     columns = []
     for name, values in data.items():
         if not isinstance(name, str):
             raise SchemaError(f"a column is named by a text, not by {name!r}")
-        columns.append((name, *_column(name, values), types.get(name.lower())))
-    return _apiary.columns_stream(columns)
+        columns.append((name, *_column(name, values)))
+
+    def make(schema: Schema | None) -> object:
+        if not columns:
+            return _nothing(schema)
+        types: dict[str, _apiary.ArrowSchema] = {}
+        if schema is not None:
+            types = {name.lower(): _field(schema._arrow, i) for i, name in enumerate(schema.names)}
+        return _apiary.columns_stream([(*column, types.get(column[0].lower())) for column in columns])
+
+    return Kept(make)
 
 
 def _column(name: str, values: Any) -> tuple[object, str | None, object | None]:

@@ -204,7 +204,7 @@ class Frame:
             ).schema
         from ._client import _schema_of
 
-        return _schema_of(json.loads(self._owner._seat().frame_info(self._quoted)))
+        return _schema_of(json.loads(self._owner._seat().frame_info(self._quoted, False)))
 
     def _at(self) -> str:
         from ._client import literal
@@ -221,7 +221,7 @@ class Frame:
         """
         from ._client import _frame_info
 
-        return _frame_info(self._owner._seat().frame_info(self._quoted))
+        return _frame_info(self._owner._seat().frame_info(self._quoted, False))
 
     def history(self) -> list[dict[str, Any]]:
         """Its versions, newest first: ``version``, ``timestamp``, ``operation``, ``parameters``, ``metrics``, …

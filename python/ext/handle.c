@@ -305,13 +305,14 @@ static PyObject *session_sql(struct session_object *self, PyObject *args)
 
 /* ---- frames ---- */
 
-/* write(frame, data, overwrite, backpressure, drop_extra, refuse_null_partition, merge, progress) -> JSON */
+/* write(frame, data, overwrite, backpressure, drop_extra, refuse_null_partition, merge, schema_id, progress) -> JSON */
 static PyObject *session_write(struct session_object *self, PyObject *args)
 {
-    const char *frame, *backpressure;
+    const char *frame, *backpressure, *schema_id;
     PyObject *data, *progress;
     int overwrite, drop_extra, refuse_null, merge;
-    if (!PyArg_ParseTuple(args, "sOpzpppO", &frame, &data, &overwrite, &backpressure, &drop_extra, &refuse_null, &merge, &progress))
+    if (!PyArg_ParseTuple(args, "sOpzpppzO", &frame, &data, &overwrite, &backpressure, &drop_extra, &refuse_null, &merge, &schema_id,
+            &progress))
         return NULL;
     struct ArrowArrayStream stream = { 0 };
     if (!stream_from(data, &stream)) return NULL;
@@ -328,6 +329,7 @@ static PyObject *session_write(struct session_object *self, PyObject *args)
         .drop_extra_columns = drop_extra,
         .refuse_null_partition = refuse_null,
         .merge_schema = merge,
+        .schema_id = schema_id,
     };
     struct apiary_error error = { 0 };
     char *json = NULL;
@@ -390,18 +392,19 @@ static PyObject *session_create_frame(struct session_object *self, PyObject *arg
     return done;
 }
 
-/* frame_info(frame) -> JSON */
+/* frame_info(frame, known) -> JSON */
 static PyObject *session_frame_info(struct session_object *self, PyObject *args)
 {
     const char *frame;
-    if (!PyArg_ParseTuple(args, "s", &frame)) return NULL;
+    int known;
+    if (!PyArg_ParseTuple(args, "sp", &frame, &known)) return NULL;
     struct turn turn;
     if (!turn_begin(self, Py_None, &turn)) return NULL;
     struct apiary_error error = { 0 };
     char *json = NULL;
     int code;
     Py_BEGIN_ALLOW_THREADS
-    code = apiary_frame_info(turn.seat->session, frame, &json, &error);
+    code = known ? apiary_frame_known(turn.seat->session, frame, &json, &error) : apiary_frame_info(turn.seat->session, frame, &json, &error);
     Py_END_ALLOW_THREADS
     if (!turn_end(&turn, code, &error)) {
         if (code == APIARY_OK) apiary_free(json);

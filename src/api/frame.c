@@ -46,13 +46,24 @@ int apiary_create_frame(struct apiary_session *session, const char *frame, struc
     return code;
 }
 
-int apiary_frame_info(struct apiary_session *session, const char *frame, char **json, struct apiary_error *err)
+static enum apiary_code frame_info(struct apiary_session *session, const char *frame, bool known, char **json, struct apiary_error *err)
 {
     ap_error_clear(err);
-    if (session == NULL || frame == NULL || json == NULL) return ap_fail(err, APIARY_INVALID, "apiary_frame_info: an argument is NULL");
+    if (session == NULL || frame == NULL || json == NULL)
+        return ap_fail(err, APIARY_INVALID, "apiary_frame_%s: an argument is NULL", known ? "known" : "info");
     AP_AUTO(ap_bytes) text = { 0 };
-    AP_TRY(ap_frame_info(session->session, frame, &text, err));
+    AP_TRY(ap_frame_info(session->session, frame, known, &text, err));
     return ap_bytes_take_text(&text, json, err);
+}
+
+int apiary_frame_info(struct apiary_session *session, const char *frame, char **json, struct apiary_error *err)
+{
+    return frame_info(session, frame, false, json, err);
+}
+
+int apiary_frame_known(struct apiary_session *session, const char *frame, char **json, struct apiary_error *err)
+{
+    return frame_info(session, frame, true, json, err);
 }
 
 int apiary_import(struct apiary_session *session, const char *frame, const char *const *paths, size_t path_count,

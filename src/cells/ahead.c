@@ -7,8 +7,9 @@
 enum {
     COLUMNS_MAX = 2048,
     GROUPS_MAX = 1000000,
-    GAP_BYTES = 16 << 10, /* between chunks that are asked for together, whatever was asked before */
-    GAP_PART = 40,        /* larger gaps: to one part in so many of what was asked for */
+    GAP_PART = 40, /* gaps that are no small ones: to one part in so many of what was asked for */
+    GAP_MOST = 8 << 20,
+    WINDOW_GAPS = 24, /* the first window is as large: one that is full breaks up what would be one request */
     SPANS_MAX = 256,
     STEPS_MAX = 256, /* row groups that are planned at one read */
 };
@@ -47,16 +48,20 @@ struct ap_ahead {
     uint64_t window, outstanding;
     uint64_t read_most; /* row groups of the column that was read most */
     bool looked;        /* at a chunk that is waited for, and at what is expected along with it */
+    uint64_t gap_small;              /* between chunks that are asked for together */
     uint64_t asked_bytes, gap_bytes; /* asked for ahead, and between what was */
     const struct ap_texts *words;
 };
 
-enum apiary_code ap_ahead_new(
-    const struct ap_texts *words, struct ap_ahead **out, struct apiary_error *err)
+enum apiary_code ap_ahead_new(const struct ap_texts *words, uint64_t gap_bytes,
+    struct ap_ahead **out, struct apiary_error *err)
 {
     struct ap_ahead *ahead = ap_calloc(1, sizeof *ahead);
     if (!ahead) return ap_fail_memory(err, "read-ahead");
-    ahead->window = WINDOW_FIRST;
+    ahead->gap_small = gap_bytes < GAP_MOST ? gap_bytes : GAP_MOST;
+    ahead->window = WINDOW_GAPS * ahead->gap_small;
+    if (ahead->window < WINDOW_FIRST) ahead->window = WINDOW_FIRST;
+    if (ahead->window > WINDOW_MAX) ahead->window = WINDOW_MAX;
     ahead->words = words;
     *out = ahead;
     return APIARY_OK;
@@ -250,7 +255,7 @@ static int by_offset(const void *a, const void *b)
  * together are a small part of what was asked for. */
 static bool bridges(struct ap_ahead *ahead, uint64_t gap)
 {
-    bool small = gap <= GAP_BYTES;
+    bool small = gap <= ahead->gap_small;
     if (!small && (ahead->gap_bytes + gap) * GAP_PART > ahead->asked_bytes) return false;
     ahead->gap_bytes += gap;
     return true;

@@ -5,7 +5,7 @@
  * for before the engine comes to them. How many bytes may be asked for and not yet read grows with
  * what proved right; a column of which the engine leaves row groups out is not read ahead of any
  * more. Columns of one row group are asked for together, and what lies between them is moved along
- * where that is little (at most a fortieth of all that is asked for). Not thread-safe: its owner's lock is held. */
+ * where that is little: up to the setting read_gap, or a fortieth of all that is asked for. Not thread-safe: its owner's lock is held. */
 #ifndef AP_CELLS_AHEAD_H
 #define AP_CELLS_AHEAD_H
 
@@ -13,9 +13,10 @@
 
 struct ap_ahead; /* of one scan */
 
-/* words: borrowed, that may name columns. */
-AP_CHECKED enum apiary_code ap_ahead_new(
-    const struct ap_texts *words, struct ap_ahead **out, struct apiary_error *err);
+/* words: borrowed, that may name columns. gap_bytes: chunks that lie so far apart at most are one request,
+ * whatever was asked before; above 8 MiB, a request's most, it saves none. The first window grows with it. */
+AP_CHECKED enum apiary_code ap_ahead_new(const struct ap_texts *words, uint64_t gap_bytes,
+    struct ap_ahead **out, struct apiary_error *err);
 void ap_ahead_free(struct ap_ahead *ahead); /* NULL is fine */
 /* The next cell of the scan, borrowed, and its index in it. */
 AP_CHECKED enum apiary_code ap_ahead_add(struct ap_ahead *ahead, struct ap_paged *paged,

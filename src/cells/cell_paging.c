@@ -34,8 +34,8 @@ struct ap_canary {
 
 /* ---- what is paged ---- */
 
-enum apiary_code ap_cell_set_page(
-    struct ap_cell_set *set, struct ap_cache *cache, int threads, struct apiary_error *err)
+enum apiary_code ap_cell_set_page(struct ap_cell_set *set, struct ap_cache *cache,
+    const struct ap_paging *how, struct apiary_error *err)
 {
     if (!cache) return APIARY_OK;
     struct ap_account *account = NULL;
@@ -43,7 +43,8 @@ enum apiary_code ap_cell_set_page(
     ap_lock(set->env, set->lock);
     set->cache = cache;
     set->account = account;
-    set->threads = threads > 0 ? threads : THREADS_DEFAULT;
+    set->paging = *how;
+    if (how->threads <= 0) set->paging.threads = THREADS_DEFAULT;
     ap_unlock(set->env, set->lock);
     return APIARY_OK;
 }
@@ -51,7 +52,8 @@ enum apiary_code ap_cell_set_page(
 static enum apiary_code scan_new_locked(struct ap_cell_set *set, struct apiary_error *err)
 {
     AP_TRY(AP_GROW(set->scans, set->scan_capacity, set->scan_count + 1, err));
-    AP_TRY(ap_ahead_new(&set->words, &set->scans[set->scan_count], err));
+    AP_TRY(ap_ahead_new(
+        &set->words, set->paging.gap_bytes, &set->scans[set->scan_count], err));
     set->scan_count++;
     return APIARY_OK;
 }
@@ -184,10 +186,12 @@ void ap_cell_set_range(
     }
     if (paged) {
         if (wait.done) {
-            ap_ahead_need(set->scans[scan], set->account, index, offset, length, set->threads);
+            ap_ahead_need(set->scans[scan], set->account, index, offset, length,
+                set->paging.threads);
             ap_paged_want(paged, set->account, offset, length, false, wait);
         }
-        ap_ahead_read(set->scans[scan], set->account, index, offset, length, set->threads);
+        ap_ahead_read(
+            set->scans[scan], set->account, index, offset, length, set->paging.threads);
     } else
         ap_page_wait_end(wait, AP_PAGE_ERROR + ENOENT);
     ap_unlock(set->env, set->lock);

@@ -19,10 +19,14 @@ void ap_cell_set_free(
 
 /* Cells get the numbers that `names` has for them (borrowed), not 0, 1, 2 in their order. Before the first is added. */
 void ap_cell_set_name(struct ap_cell_set *set, struct ap_cell_names *names);
+struct ap_paging {
+    int threads;        /* of the engine that will read */
+    uint64_t gap_bytes; /* as ap_ahead_new has it */
+};
 /* Cells of stores that are not local are paged through `cache` from now on (NULL, or never called:
- * copied whole into memory). threads: of the engine that will read. */
-AP_CHECKED enum apiary_code ap_cell_set_page(
-    struct ap_cell_set *set, struct ap_cache *cache, int threads, struct apiary_error *err);
+ * copied whole into memory). */
+AP_CHECKED enum apiary_code ap_cell_set_page(struct ap_cell_set *set, struct ap_cache *cache,
+    const struct ap_paging *how, struct apiary_error *err);
 /* Cells that are added from here on are one list that the engine reads in order. */
 AP_CHECKED enum apiary_code ap_cell_set_scan(struct ap_cell_set *set, struct apiary_error *err);
 /* Words of the statement's text that may name columns: what is asked for along with the first bytes of a

@@ -80,7 +80,7 @@ struct ap_cell_set {
     struct ap_texts words; /* that may be names of columns: for read-ahead */
     struct ap_ahead **scans;
     size_t scan_count, scan_capacity;
-    int threads;
+    struct ap_paging paging;
     struct ap_canary *canary; /* NULL: not opened */
     struct ap_sender *sender; /* NULL: nothing is sent ahead of the commit */
 };

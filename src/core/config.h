@@ -18,6 +18,7 @@
     X(scratch_limit, SIZE, "", 0, "cap of one chamber's scratch; default half of the free disk")   \
     X(cache_dir, TEXT, "", 0, "where remote cells are cached")                                     \
     X(cache_limit, SIZE, "", 0, "cap of the cell cache; default 10% of free disk, at most 50GiB")  \
+    X(read_gap, SIZE, "16KiB", 1, "what lies so far apart in a remote cell is one request: fewer of them, more bytes") \
     X(heartbeat, DURATION, "5s", 0, "interval of the node's heartbeat")                            \
     X(swarm_secret_file, TEXT, "", 0, "file with the secret by which the nodes of a swarm sign what they write")  \
     X(task_tries, COUNT, "3", 1, "tries before a task is abandoned")                               \

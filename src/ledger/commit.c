@@ -91,7 +91,7 @@ static enum apiary_code judge_one(void *context, uint64_t version, struct ap_str
 static bool blind_and_clear(const struct ap_commit *commit, const struct ap_snapshot *current)
 {
     return ap_commit_is_blind(commit) &&
-           ap_metadata_still_fits(&commit->base->metadata, &current->metadata);
+           ap_commit_still_fits(commit, &current->metadata);
 }
 
 enum { JUDGE_BATCH = 64 };

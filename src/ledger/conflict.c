@@ -31,7 +31,7 @@ static bool partition_same(const struct ap_metadata *base, const struct ap_metad
     return true;
 }
 
-bool ap_metadata_still_fits(const struct ap_metadata *base, const struct ap_metadata *now)
+static bool metadata_fits(const struct ap_metadata *base, const struct ap_metadata *now)
 {
     if (!ap_str_equal(base->id, now->id) || !partition_same(base, now)) return false;
     for (size_t i = 0; i < base->schema.field_count; i++) {
@@ -44,6 +44,16 @@ bool ap_metadata_still_fits(const struct ap_metadata *base, const struct ap_meta
             ap_schema_find(&base->schema, now->schema.fields[i].name) == SIZE_MAX)
             return false;
     return true;
+}
+
+bool ap_commit_still_fits(const struct ap_commit *commit, const struct ap_metadata *now)
+{
+    const struct ap_schema *base = &commit->base->metadata.schema;
+    if (!metadata_fits(&commit->base->metadata, now)) return false;
+    bool same = !commit->by_position || base->field_count == now->schema.field_count;
+    for (size_t i = 0; same && commit->by_position && i < base->field_count; i++)
+        same = ap_str_equal_nocase(base->fields[i].name, now->schema.fields[i].name);
+    return same;
 }
 
 /* ---- files ---- */
@@ -116,7 +126,7 @@ static enum apiary_code judge_metadata(const struct ap_commit *commit,
         yyjson_arr_foreach(action->partition_columns, i, total, item) names[now.partition_count++] =
             (struct ap_str) { yyjson_get_str(item), yyjson_get_len(item) };
     now.partition_by = names;
-    if (!ap_metadata_still_fits(&commit->base->metadata, &now))
+    if (!ap_commit_still_fits(commit, &now))
         *conflict = "changed the schema so that these rows do not fit any more";
     return APIARY_OK;
 }

@@ -8,7 +8,7 @@
 AP_CHECKED enum apiary_code ap_conflict_check(
     const struct ap_commit *commit, uint64_t version, struct ap_str body, struct apiary_error *err);
 
-/* Cells written for `base` still fit a table whose metadata is `now`. */
-bool ap_metadata_still_fits(const struct ap_metadata *base, const struct ap_metadata *now);
+/* Cells written for the commit's base still fit a table whose metadata is `now`. */
+bool ap_commit_still_fits(const struct ap_commit *commit, const struct ap_metadata *now);
 
 #endif

@@ -105,6 +105,7 @@ struct ap_commit {
     size_t remove_count;
     bool data_change;                          /* false: rows are only rearranged */
     enum ap_read_scope scope;                  /* what the transaction read of the table */
+    bool by_position; /* its rows have a value for each column of base: a column more is a conflict */
     const struct ap_predicate *read_predicate; /* AP_READ_PREDICATE: over partition columns */
     const char *operation;            /* "WRITE", "CREATE TABLE", "DELETE", "OPTIMIZE", … */
     const char *operation_parameters; /* JSON object with string values, or NULL */

@@ -31,6 +31,7 @@ static enum apiary_code commit_to_base(struct ap_session *session, struct ap_tar
         .remove_count = removes,
         .data_change = true,
         .scope = reads ? AP_READ_ALL : AP_READ_NOTHING,
+        .by_position = how->by_position,
         .operation = how->operation,
         .expires_mono_us =
             how->expires_mono_us != 0 ? how->expires_mono_us : ap_written_expires_us(written),

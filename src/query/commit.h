@@ -10,6 +10,7 @@ struct ap_write_commit {
     const struct ap_cell *const *removes;
     size_t remove_count;
     bool reads_target;                /* the rows came (partly) from the frame itself */
+    bool by_position;                 /* as ledger.h has it */
     const struct ap_table_spec *spec; /* a changed schema or properties; else NULL */
     const char *txn;                  /* once for good under this id (EXISTS: it was); else NULL */
     int64_t expires_mono_us;          /* 0: as the cells' age says */

@@ -1,5 +1,6 @@
 /* INSERT INTO and INSERT OVERWRITE: by this node, or by all that are there. */
 #include "query/body.h"
+#include "query/callers.h"
 #include "query/commit.h"
 #include "query/create.h"
 #include "query/replace.h"
@@ -43,14 +44,23 @@ static enum apiary_code source_columns(struct ap_request *request, const struct 
     return guard_width(source, out->count, err);
 }
 
-/* A base that was assumed does where the statement can be run again. Tables of the caller cannot be
- * read twice, a frame that is read is read at its newest version, and nodes are not asked twice. */
-static enum apiary_code settle_base(struct ap_session *session, struct ap_target *target,
-    const struct ap_source *source, bool spread, struct apiary_error *err)
+/* A base that was assumed does where the statement can be run again. Large tables of the caller cannot be
+ * read twice, a frame that is read is read at its newest version, and nodes are not asked twice. Under
+ * a LIMIT a table may have no end: it is not pulled before the engine asks. */
+static enum apiary_code settle_base(struct ap_request *request, struct ap_target *target,
+    struct ap_source *source, bool spread, struct ap_callers *callers, struct apiary_error *err)
 {
-    bool moved = false;
-    if (!spread && source->input_count == 0 && !ap_reads_frame(source, target)) return APIARY_OK;
-    return ap_target_renew(session, target, &moved, err);
+    bool moved = false, again = !spread && !ap_reads_frame(source, target);
+    if (!target->assumed) return APIARY_OK;
+    if (again && source->input_count > 0) {
+        again = !source->limited && !ap_source_says_limit(request->statement->body);
+        enum apiary_code code = again ? ap_callers_keep(callers, source, &again, err) : APIARY_OK;
+        target->assumed = code == APIARY_OK; /* else nothing is there to run again with */
+        AP_TRY(code);
+    }
+    if (again) return APIARY_OK;
+    ap_source_rest(source); /* the ledger may need the chamber */
+    return ap_target_renew(request->session, target, &moved, err);
 }
 
 static enum apiary_code insert_message(const struct ap_request *request, int64_t rows,
@@ -121,7 +131,9 @@ static enum apiary_code insert_here(struct ap_request *request, struct ap_target
         .replace_all = statement->flags.overwrite && !partly,
         .removes = replaced,
         .remove_count = replaced_count,
-        .reads_target = partly || ap_reads_frame(source, target) };
+        .reads_target = partly || ap_reads_frame(source, target),
+        /* Of a base that was assumed: a column that came before the statement began is to be noticed. */
+        .by_position = target->assumed && names->count == 0 && !statement->flags.by_name };
     uint64_t version = target->base->version;
     if (written.count > 0 || how.replace_all || how.remove_count > 0)
         AP_TRY(ap_commit_written(session, target, &written, &how, &version, err));
@@ -129,8 +141,8 @@ static enum apiary_code insert_here(struct ap_request *request, struct ap_target
 }
 
 static enum apiary_code insert_rows(struct ap_request *request, struct ap_target *target,
-    const struct ap_cell *const *replaced, size_t replaced_count, struct ap_result *result,
-    struct apiary_error *err)
+    const struct ap_cell *const *replaced, size_t replaced_count, struct ap_callers *callers,
+    struct ap_result *result, struct apiary_error *err)
 {
     const struct ap_statement *statement = request->statement;
     AP_AUTO(ap_texts) names = { 0 };
@@ -139,9 +151,13 @@ static enum apiary_code insert_rows(struct ap_request *request, struct ap_target
     bool done = false;
     for (size_t i = 0; i < statement->column_count; i++)
         AP_TRY(ap_texts_add(&names, ap_str_from(statement->columns[i].name), err));
-    AP_TRY(ap_body_open(request,
-        statement->condition.size > 0 || ap_name_temporary(&target->entry.name), &source, &plan, err));
-    enum apiary_code code = settle_base(request->session, target, source, plan != NULL, err);
+    bool alone = statement->condition.size > 0 || ap_name_temporary(&target->entry.name);
+    enum apiary_code code = ap_body_open(request, alone, &source, &plan, err);
+    if (code != APIARY_OK) {
+        target->assumed = false; /* the query would fail again, whatever the frame is by now */
+        return code;
+    }
+    code = settle_base(request, target, source, plan != NULL, callers, err);
     if (code == APIARY_OK && plan != NULL) {
         code = insert_spread(request, target, source, plan, &names, &done, result, err);
         if (code == APIARY_OK && !done) code = ap_handover_refuse(request->session, err);
@@ -156,7 +172,7 @@ static enum apiary_code insert_rows(struct ap_request *request, struct ap_target
 }
 
 static enum apiary_code insert(struct ap_request *request, struct ap_target *target,
-    struct ap_result *result, struct apiary_error *err)
+    struct ap_callers *callers, struct ap_result *result, struct apiary_error *err)
 {
     AP_AUTO_FREE const struct ap_cell **replaced = NULL;
     size_t replaced_count = 0;
@@ -164,7 +180,7 @@ static enum apiary_code insert(struct ap_request *request, struct ap_target *tar
         AP_TRY(ap_replaced_cells(request->session, target, request->statement->condition,
             "REPLACE WHERE", "INSERT OVERWRITE replaces the whole frame", &replaced,
             &replaced_count, err));
-    return insert_rows(request, target, replaced, replaced_count, result, err);
+    return insert_rows(request, target, replaced, replaced_count, callers, result, err);
 }
 
 enum apiary_code ap_run_insert(
@@ -176,16 +192,19 @@ enum apiary_code ap_run_insert(
     struct ap_name3 name = { 0 };
     struct apiary_error why = { 0 };
     AP_AUTO(ap_target) target = { 0 };
+    AP_AUTO(ap_callers) callers = { 0 };
     AP_TRY(ap_names_find(session, &statement->name, &name, err));
     AP_TRY(append ? ap_target_open_append(session, &name, &target, err)
                   : ap_target_open(session, &name, &target, err));
     if (statement->flags.default_values)
         return ap_fail(
             err, APIARY_UNSUPPORTED, "INSERT … DEFAULT VALUES: frames have no default values");
-    enum apiary_code code = insert(request, &target, result, &why);
+    enum apiary_code code = insert(request, &target, &callers, result, &why);
     if (ap_target_again(session, &target, code)) {
+        struct ap_request again = *request;
+        again.query = ap_callers_query(&callers, request->query);
         why = (struct apiary_error) { 0 };
-        code = insert(request, &target, result, &why);
+        code = insert(&again, &target, &callers, result, &why);
     }
     if (code != APIARY_OK && err != NULL) *err = why;
     return code;

@@ -16,7 +16,7 @@ static const char *const engine_settings[] = { "default_null_order", "null_order
 /* Settings of Apiary that one session may change. */
 static const enum ap_config_key session_keys[] = { AP_CONFIG_timezone, AP_CONFIG_query_timeout,
     AP_CONFIG_result_timeout, AP_CONFIG_task_tries, AP_CONFIG_distributed, AP_CONFIG_backpressure,
-    AP_CONFIG_target_cell_size, AP_CONFIG_vacuum_wait, AP_CONFIG_vacuum_retention_check, AP_CONFIG_max_partitions };
+    AP_CONFIG_target_cell_size, AP_CONFIG_read_gap, AP_CONFIG_vacuum_wait, AP_CONFIG_vacuum_retention_check, AP_CONFIG_max_partitions };
 
 enum {
     ENGINE_SETTINGS = sizeof engine_settings / sizeof *engine_settings,

@@ -24,8 +24,10 @@ enum apiary_code ap_source_new(
     enum apiary_code code = ap_cell_set_new(session->world->env, &source->cells, err);
     if (code == APIARY_OK) ap_cell_set_name(source->cells, session->world->cell_names);
     if (code == APIARY_OK)
-        code = ap_cell_set_page(
-            source->cells, session->world->cache, AP_SOURCE_COLD_THREADS, err);
+        code = ap_cell_set_page(source->cells, session->world->cache,
+            &(struct ap_paging) { .threads = AP_SOURCE_COLD_THREADS,
+                .gap_bytes = ap_config_size(&session->config, AP_CONFIG_read_gap, 0) },
+            err);
     if (code != APIARY_OK) {
         ap_source_close(source);
         return code;

@@ -7,8 +7,12 @@
 #include "query/temporary.h"
 
 #include "core/alloc.h"
+#include "core/codec.h"
+#include "core/time.h"
 
 #define INPUT_NAME "apiary_input"
+#define KNOWN_US (INT64_C(600) * AP_US_PER_SECOND) /* as ledger.h takes a head for one to build on */
+enum { SCHEMA_ID_SIZE = 32 };
 
 /* ---- apiary_create_frame ---- */
 
@@ -53,6 +57,42 @@ enum apiary_code ap_create_frame_arrow(struct ap_session *session, const char *f
     return code;
 }
 
+/* ---- schemas in words ---- */
+
+static enum apiary_code add_columns(
+    const struct ap_metadata *metadata, struct ap_bytes *json, struct apiary_error *err)
+{
+    AP_TRY(ap_bytes_add_text(json, "\"schema\":[", err));
+    for (size_t i = 0; i < metadata->schema.field_count; i++) {
+        const struct ap_field *field = &metadata->schema.fields[i];
+        AP_AUTO(ap_bytes) type = { 0 };
+        AP_TRY(ap_type_text(&field->type, &type, err));
+        AP_TRY(ap_bytes_add_text(json, i > 0 ? ",{\"name\":" : "{\"name\":", err));
+        AP_TRY(ap_json_quote(json, field->name, err));
+        AP_TRY(ap_bytes_add_text(json, ",\"type\":", err));
+        AP_TRY(ap_json_quote(json, ap_bytes_view(&type), err));
+        AP_TRY(ap_bytes_printf(json, err, ",\"nullable\":%s}", field->nullable ? "true" : "false"));
+    }
+    AP_TRY(ap_bytes_add_text(json, "],\"partition_by\":[", err));
+    for (size_t i = 0; i < metadata->partition_count; i++) {
+        if (i > 0) AP_TRY(ap_bytes_add_text(json, ",", err));
+        AP_TRY(ap_json_quote(json, metadata->partition_by[i], err));
+    }
+    return ap_bytes_add_text(json, "],", err);
+}
+
+/* What rows are made for: names, types and which columns may be NULL. */
+static enum apiary_code schema_id(
+    const struct ap_metadata *metadata, char out[SCHEMA_ID_SIZE + 1], struct apiary_error *err)
+{
+    AP_AUTO(ap_bytes) text = { 0 };
+    uint8_t hash[AP_SHA256_SIZE];
+    AP_TRY(add_columns(metadata, &text, err));
+    ap_sha256(text.data, text.size, hash);
+    ap_hex(hash, SCHEMA_ID_SIZE / 2, out);
+    return APIARY_OK;
+}
+
 /* ---- apiary_write ---- */
 
 /* The engine tells a column of Arrow's null type as one of integers: it fits any. */
@@ -91,6 +131,18 @@ static enum apiary_code settle_extra(struct ap_source *source, struct ap_target 
     return ap_target_renew(source->session, target, &moved, err);
 }
 
+/* Rows that were made for another schema than the frame has are made anew by who gave them. */
+static enum apiary_code check_schema(
+    const struct ap_target *target, const char *made_for, struct apiary_error *err)
+{
+    char id[SCHEMA_ID_SIZE + 1];
+    if (made_for == NULL) return APIARY_OK;
+    AP_TRY(schema_id(&target->metadata, id, err));
+    return strcmp(id, made_for) == 0
+               ? APIARY_OK
+               : ap_fail(err, APIARY_CONFLICT, "frame %s has another schema than the rows were made for", target->name);
+}
+
 static enum apiary_code select_input(struct ap_source *source, struct ap_target *target,
     const struct apiary_write_options *options, struct ap_arena *arena, bool *merged,
     struct ap_bytes *select, struct apiary_error *err)
@@ -99,6 +151,7 @@ static enum apiary_code select_input(struct ap_source *source, struct ap_target 
     AP_TRY(ap_source_describe(source, AP_STR("SELECT * FROM " INPUT_NAME), NULL, &columns, err));
     AP_TRY(mark_nulls(source->inputs[0], &columns, err));
     AP_TRY(settle_extra(source, target, &columns, err));
+    AP_TRY(check_schema(target, options->schema_id, err));
     if (options->merge_schema)
         AP_TRY(ap_merge_columns(source->session, arena, &columns, target, merged, err));
     struct ap_fit fit = {
@@ -199,37 +252,16 @@ enum apiary_code ap_write_stream(struct ap_session *session, const char *frame,
 
 /* ---- apiary_frame_info ---- */
 
-static enum apiary_code add_columns(
-    const struct ap_metadata *metadata, struct ap_bytes *json, struct apiary_error *err)
-{
-    AP_TRY(ap_bytes_add_text(json, "\"schema\":[", err));
-    for (size_t i = 0; i < metadata->schema.field_count; i++) {
-        const struct ap_field *field = &metadata->schema.fields[i];
-        AP_AUTO(ap_bytes) type = { 0 };
-        AP_TRY(ap_type_text(&field->type, &type, err));
-        AP_TRY(ap_bytes_add_text(json, i > 0 ? ",{\"name\":" : "{\"name\":", err));
-        AP_TRY(ap_json_quote(json, field->name, err));
-        AP_TRY(ap_bytes_add_text(json, ",\"type\":", err));
-        AP_TRY(ap_json_quote(json, ap_bytes_view(&type), err));
-        AP_TRY(ap_bytes_printf(json, err, ",\"nullable\":%s}", field->nullable ? "true" : "false"));
-    }
-    AP_TRY(ap_bytes_add_text(json, "],\"partition_by\":[", err));
-    for (size_t i = 0; i < metadata->partition_count; i++) {
-        if (i > 0) AP_TRY(ap_bytes_add_text(json, ",", err));
-        AP_TRY(ap_json_quote(json, metadata->partition_by[i], err));
-    }
-    return ap_bytes_add_text(json, "],", err);
-}
-
-enum apiary_code ap_frame_info(
-    struct ap_session *session, const char *frame, struct ap_bytes *json, struct apiary_error *err)
+enum apiary_code ap_frame_info(struct ap_session *session, const char *frame, bool known_is_fine,
+    struct ap_bytes *json, struct apiary_error *err)
 {
     struct ap_name3 name = { 0 };
     struct ap_world *world = session->world;
+    int64_t since_us = ap_mono_us(world->env) - (known_is_fine ? KNOWN_US : 0);
     AP_AUTO(ap_entry) entry = { 0 };
     AP_TRY(ap_world_check(world, err));
     AP_TRY(ap_target_name(session, frame, &name, err));
-    AP_TRY(ap_session_find(session, &name, &entry, err));
+    AP_TRY(ap_session_find_since(session, &name, since_us, &entry, err));
     if (entry.kind == AP_ENTRY_VIEW)
         return ap_fail(err, APIARY_UNSUPPORTED, "%s is a view, not a frame", frame);
     struct ap_ledger *ledger = NULL;
@@ -237,7 +269,7 @@ enum apiary_code ap_frame_info(
     const char *prefix = NULL;
     struct ap_snapshot *snapshot = NULL;
     AP_TRY(ap_frames_ledger(world->frames, &entry, &ledger, &store, &prefix, err));
-    AP_TRY(ap_ledger_snapshot(ledger, NULL, &snapshot, err));
+    AP_TRY(ap_ledger_snapshot_since(ledger, NULL, since_us, &snapshot, err));
 
     int64_t rows = 0;
     bool known = ap_snapshot_row_count(snapshot, &rows);
@@ -268,7 +300,9 @@ enum apiary_code ap_frame_info(
         if (code == APIARY_OK)
             code = ap_json_quote(json, snapshot->metadata.configuration[i].value, err);
     }
-    if (code == APIARY_OK) code = ap_bytes_add_text(json, "}}", err);
+    char id[SCHEMA_ID_SIZE + 1];
+    if (code == APIARY_OK) code = schema_id(&snapshot->metadata, id, err);
+    if (code == APIARY_OK) code = ap_bytes_printf(json, err, "},\"schema_id\":\"%s\"}", id);
     ap_snapshot_unref(snapshot);
     return code;
 }

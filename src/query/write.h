@@ -15,9 +15,9 @@ AP_CHECKED enum apiary_code ap_create_frame_arrow(struct ap_session *session, co
     const struct ArrowSchema *schema, const char *const *partition_by, size_t partition_count,
     bool or_same, struct apiary_error *err);
 
-/* apiary_frame_info. */
-AP_CHECKED enum apiary_code ap_frame_info(
-    struct ap_session *session, const char *frame, struct ap_bytes *json, struct apiary_error *err);
+/* apiary_frame_info, and apiary_frame_known. */
+AP_CHECKED enum apiary_code ap_frame_info(struct ap_session *session, const char *frame, bool known,
+    struct ap_bytes *json, struct apiary_error *err);
 
 /* apiary_import. */
 AP_CHECKED enum apiary_code ap_import_files(struct ap_session *session, const char *frame,

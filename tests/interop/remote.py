@@ -16,6 +16,7 @@ import urllib.request
 
 from in_venv import SOURCE
 
+import polars
 import pyarrow.parquet
 from apiary_cli import APIARY, Skip, Store, main
 
@@ -147,6 +148,34 @@ def tpch_moves_what_it_needs():
             if sorted(once) != sorted(again):
                 wrong.append(f"Q{number}: other rows the second time")
         assert not wrong, "\n".join(wrong)
+
+
+def a_gap_saves_requests():
+    """read_gap: at most as many requests as Polars makes of the same cell on the same server, for bytes that nobody needs."""
+    with Remote() as store:
+        folder = store.folder / "tpch"
+        generate(folder)
+        SERVER.log()
+        assert store.run("import", "lineitem", folder / "lineitem.parquet")[0] == 0
+        cells = footers(store, [key for method, key, _ in SERVER.log() if method == "PUT" and key.endswith(".parquet")])
+        options = {"aws_access_key_id": "test", "aws_secret_access_key": "secret", "aws_region": "us-east-1", "aws_endpoint_url": SERVER.url,
+                   "aws_allow_http": "true", "allow_http": "true"}
+        for number in "1", "6":
+            sql = dict(QUERIES)[number]
+            names = sorted(set(re.findall(r"\bl_[a-z]+\b", sql)))
+            polars.scan_parquet(f"s3://bucket/{store.folder.name}/main/main/lineitem/*.parquet", storage_options=options).select(names).collect()
+            theirs = store.cells_read()
+            told = {}
+            for gap in "16KiB", "1MB":  # the least of some: which thread asks first parts some runs
+                for _ in range(3):
+                    store.forget()
+                    answer = store.sql(sql, "--set", f"read_gap={gap}")
+                    told[gap] = min(store.cells_read(), told.get(gap, (1 << 30, 0)))
+            assert answer == store.sql(sql) and store.cells_read() == (0, 0)
+            assert told["16KiB"][1] <= OVERHEAD * needed(sql, cells), (number, told)
+            assert told["1MB"][0] <= theirs[0] and told["1MB"][1] <= OVERHEAD * theirs[1], (number, told, theirs)
+        code, _, err = store.run("sql", "SELECT 1", "--set", "read_gap=far")
+        assert code == 2 and err.splitlines() == ["Error (CONFIG): setting 'read_gap' must be a size such as 512MB or 4GiB, not 'far'"], (code, err)
 
 
 # ---- smaller stories ----
@@ -378,5 +407,5 @@ def two_processes_share():
 
 
 if __name__ == "__main__":
-    main([tpch_moves_what_it_needs, columns_of_a_row_group_go_together, many_row_groups_go_together_too, figures_are_told, cache_is_shown_and_cleared, little_room, full_disk, files_of_a_store, folders_of_files_are_columns, a_cell_that_changed,
+    main([tpch_moves_what_it_needs, a_gap_saves_requests, columns_of_a_row_group_go_together, many_row_groups_go_together_too, figures_are_told, cache_is_shown_and_cleared, little_room, full_disk, files_of_a_store, folders_of_files_are_columns, a_cell_that_changed,
           faults_at_each_request, killed_in_mid_read, two_processes_share])

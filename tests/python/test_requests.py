@@ -6,10 +6,16 @@ if __name__ == "__main__":
 
     harness.main(__file__)
 
+import datetime
+import decimal
+import itertools
 import os
 import pathlib
 import sys
+import warnings
+from contextlib import nullcontext
 
+import numpy
 import pyarrow as pa
 import pytest
 
@@ -63,7 +69,7 @@ def made(bucket, run, together=0):
 
 
 def add(db, data):
-    """Appends a dict of columns as Arrow (of Python's values the frame would be asked first), or what speaks Arrow."""
+    """Appends a dict of columns as Arrow, or what speaks Arrow."""
     return db.write_to_frame("main", "main", "a", pa.table(data) if isinstance(data, dict) else data)
 
 
@@ -107,6 +113,44 @@ def test_append_that_cannot_be_repeated(bucket, db):
         assert made(bucket, lambda: add(db, {"i": [1], "more": [2]}))[0] == {"GET": 2, "PUT": 2}
     assert made(bucket, lambda: db.overwrite_frame("main", "main", "a", pa.table({"i": [1]})), 2) == ({"GET": 2, "PUT": 2}, 2)
     assert rows(db, "SELECT count(*) FROM a") == [(1,)]
+
+
+def test_values_of_python(bucket, db):
+    """They are made for the types that this process knew last; what is too much to be kept asks for them first."""
+    a = db["main.main.a"]
+    few = [[{"i": 2, "t": "y"}], {"i": [3, 4], "t": ["y", None]}, {"i": (i for i in (5, 6))}, ({"i": i} for i in (7, 8)), ({"I": numpy.array([i])} for i in (9,))]
+    for data in few[:-1]:
+        assert made(bucket, lambda data=data: a.append(data))[0] == {"GET": 1, "PUT": 2}
+    assert made(bucket, lambda: a.append(few[-1]))[0] == {"GET": 3, "PUT": 2}  # an iterator of columns
+    assert made(bucket, lambda: a.append({"i": i} for i in range(20_000)))[0] == {"GET": 3, "PUT": 2}
+    assert made(bucket, lambda: a.append({"i": i} for i in range(200_000)))[0] == {"GET": 4, "PUT": 2}
+    assert made(bucket, lambda: a.append([{"i": i} for i in range(200_000)]), 2) == ({"GET": 2, "PUT": 2}, 2)
+    assert made(bucket, lambda: a.append([]))[0] == {"GET": 2}
+    assert made(bucket, lambda: a.overwrite([{"i": 1}, {"i": 2}]))[0] == {"GET": 2, "PUT": 2}
+    for wrong in [{"i": 1.5}], {"i": ["one"]}, [{"i": 1, "more": 1}]:
+        with pytest.raises(apiary.SchemaError):
+            a.append(wrong)
+    assert rows(db, "SELECT sum(i), count(*) FROM a") == [(3, 2)]
+
+
+def test_insert_of_tables_of_the_caller(bucket, db):
+    """Few rows are kept, of each table that is read; a LIMIT may stand over one that has no end."""
+    numbers = pa.schema({"i": pa.int64()})
+    found = pa.table({"i": [2, 3]})
+    insert = "INSERT INTO a (i) SELECT * FROM t"
+
+    def of_a_variable():
+        few = found  # noqa: F841 (the statement finds it)
+        db.sql("INSERT INTO a (i) SELECT * FROM few")
+
+    assert made(bucket, of_a_variable)[0] == {"GET": 1, "PUT": 2}
+    assert made(bucket, lambda: db.sql(insert, tables={"t": batches(numbers, ({"i": [i]} for i in range(100)))}))[0] == {"GET": 1, "PUT": 2}
+    assert made(bucket, lambda: db.sql("INSERT INTO a SELECT l.i, 'x' FROM l JOIN r USING (i)", tables={"l": found, "r": found}))[0] == {"GET": 1, "PUT": 2}
+    assert made(bucket, lambda: db.sql(insert, tables={"t": found.slice(0, 0)}))[0] == {"GET": 2}
+    assert made(bucket, lambda: db.sql(insert, tables={"t": pa.table({"i": range(200_000)})}))[0] == {"GET": 2, "PUT": 2}
+    assert made(bucket, lambda: db.sql(insert + " LIMIT 1", tables={"t": batches(numbers, ({"i": [i]} for i in itertools.count()))}))[0] == {"GET": 2, "PUT": 2}
+    assert made(bucket, lambda: db.sql("INSERT OVERWRITE a (i) SELECT * FROM t", tables={"t": found}))[0] == {"GET": 2, "PUT": 2}
+    assert rows(db, "SELECT sum(i), count(*) FROM a") == [(5, 2)]
 
 
 def test_query(bucket, db):
@@ -215,6 +259,99 @@ def test_rows_of_the_caller_into_a_frame_that_became_another(bucket, db, other):
     other.sql("DROP FRAME a")
     with pytest.raises(apiary.NotFoundError):
         add(db, {"i": [10.0]})
+
+
+CHANGES = {
+    "nothing": [],
+    "a version": ["INSERT INTO a VALUES (9, 'o')"],
+    "a column": {"i": [9], "more": [0.5]},
+    "two columns": {"i": [9], "more": ["text"], "last": [datetime.date(2024, 5, 3)]},
+    "a column of another type": ["CREATE OR REPLACE FRAME a AS SELECT 1.5::DOUBLE AS i, 'x' AS t"],
+    "texts": ["DROP FRAME a", "CREATE FRAME a (i VARCHAR, t VARCHAR, more TINYINT)"],
+    "moments": ["DROP FRAME a", "CREATE FRAME a (i DECIMAL(9,2), t DATE, more TIMESTAMP)"],
+    "fewer columns": ["DROP FRAME a", "CREATE FRAME a (i BIGINT)"],
+    "a partition": ["DROP FRAME a", "CREATE FRAME a (i BIGINT, t VARCHAR, more DOUBLE) PARTITIONED BY (i)"],
+    "no frame": ["DROP FRAME a"],
+}
+VALUES = [
+    [{"i": 2, "t": "y"}, {"i": 3}],
+    [{"i": 2, "t": "y", "more": 1}],
+    {"i": [300], "more": [1]},
+    [{"i": 2.5}],
+    [{"i": "text", "more": "2024-05-03"}],
+    {"i": [decimal.Decimal("2.25"), 1], "t": [datetime.date(2024, 5, 3), None]},
+    [{"t": datetime.date(2024, 5, 3), "more": datetime.datetime(2024, 5, 3, 1, 2)}],
+    [],
+]
+
+
+def change_frame(other, change):
+    if isinstance(change, dict):
+        widen(other, change)
+    else:
+        for sql in change:
+            other.sql(sql)
+
+
+def append(db, data, **how):
+    told = db["main.main.a"].append(data, **how) if how else db["main.main.a"].write(data)
+    return told["rows_written"], told["cells_written"], told["version"], told["notices"]
+
+
+def insert(db, columns, text):
+    """Of a table that can be read once, once."""
+    schema = pa.table({name: values[:1] for name, values in columns.items()}).schema
+    return db.sql(text, tables={"t": batches(schema, ({name: [value] for name, value in zip(columns, row)} for row in zip(*columns.values())))}).message
+
+
+def outcome(run, db, *words, **how):
+    """What an append tells, of what it warns, and what the frame holds then."""
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        try:
+            told = run(db, *words, **how)
+        except apiary.Error as error:
+            told = (type(error), str(error))
+    there = db.sql("SHOW FRAMES LIKE 'a'").fetchall()
+    return told, [str(warning.message) for warning in warned], sorted(map(repr, rows(db, "FROM a"))) if there else None
+
+
+def check_outcomes(change, bucket, tmp_path, runs, hows):
+    """What comes of it is what comes of a handle that knew nothing and asked first."""
+    with open_at(bucket, tmp_path, "one") as db, open_at(bucket, tmp_path, "two") as other:
+        for (run, *words), how in zip(runs, hows, strict=True):
+            seen = []
+            for knows in True, False:
+                for sql in "DROP FRAME IF EXISTS a", "CREATE FRAME a (i BIGINT, t VARCHAR)", "INSERT INTO a VALUES (1, 'x')":
+                    db.sql(sql)
+                change_frame(other, CHANGES[change])
+                with nullcontext(db) if knows else open_at(bucket, tmp_path, "three") as handle:
+                    seen.append(outcome(run, handle, *words, **how))
+            assert seen[0] == seen[1], (words, how)
+
+
+INSERTS = [
+    ({"i": [2, 3], "t": ["y", "z"]}, "INSERT INTO a SELECT * FROM t"),
+    ({"i": [200, 3]}, "INSERT INTO a (i) SELECT i FROM t WHERE i > 2"),
+    ({"i": [2], "more": [2.5]}, "INSERT INTO a BY NAME SELECT * FROM t"),
+    ({"i": [2], "t": ["y"], "more": [2]}, "INSERT INTO a SELECT * FROM t"),
+    ({"i": [2], "t": ["2024-05-03"]}, "INSERT INTO a (i, t) SELECT i, t::INTEGER FROM t"),
+    ({"i": [2]}, "INSERT INTO a SELECT none FROM t"),
+    ({}, "INSERT INTO a VALUES (2, 'y')"),
+    ({}, "INSERT INTO a (t) VALUES ('y')"),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_tables_of_the_caller_into_a_frame_that_became_another(change, bucket, tmp_path):
+    check_outcomes(change, bucket, tmp_path, [(insert, *words) for words in INSERTS], [{}] * len(INSERTS))
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_values_of_python_into_a_frame_that_became_another(change, bucket, tmp_path):
+    more = VALUES[1]
+    runs = [(append, data) for data in (*VALUES, more, more)]
+    check_outcomes(change, bucket, tmp_path, runs, [{"merge_schema": False}] * len(VALUES) + [{"merge_schema": True}, {}])
 
 
 def test_rows_of_the_caller_that_fail(db, other):

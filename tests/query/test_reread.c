@@ -286,6 +286,25 @@ static void append_case(size_t index, struct apiary_session *session, struct api
     assert_true_in(label, producer.late == 0 && producer.alive == 0 && producer.released == 1);
 }
 
+/* The same rows by INSERT, as a table that the statement reads: who owns what. */
+static void insert_case(size_t index, struct apiary_session *session, struct apiary_session *other)
+{
+    struct producer producer = appends[index].producer;
+    struct ArrowArrayStream stream = stream_of(&producer);
+    struct apiary_error err = { 0 };
+    struct apiary_result *result = NULL;
+    const struct apiary_table table = { "given", &stream };
+    const char *sql = "INSERT INTO t BY NAME SELECT * FROM given";
+    const struct apiary_query query = { .sql = sql, .length = strlen(sql), .tables = &table, .table_count = 1 };
+    if (appends[index].change != NULL) query_run(other, appends[index].change);
+    int code = apiary_sql(session, &query, &result, &err);
+    if (appends[index].change == NULL) assert_int_equal(code, APIARY_OK);
+    if (code == APIARY_OK) assert_int_in(appends[index].label, apiary_result_rows_changed(result), producer.arrays * producer.rows);
+    apiary_result_close(result);
+    if (stream.release != NULL) stream.release(&stream);
+    assert_true_in(appends[index].label, producer.late == 0 && producer.alive == 0 && producer.released == 1);
+}
+
 static void appended_to_what_another_changed(void **state)
 {
     (void)state;
@@ -296,6 +315,63 @@ static void appended_to_what_another_changed(void **state)
     for (int i = 0; i < 2; i++) query_open(folder, NULL, &handles[i], &sessions[i]);
     query_run(sessions[0], "CREATE FRAME t AS SELECT 1::BIGINT AS i, 'x' AS t");
     for (size_t i = 0; i < AP_COUNT(appends); i++) append_case(i, sessions[0], sessions[1]);
+    query_run(sessions[0], "CREATE OR REPLACE FRAME t AS SELECT 1::BIGINT AS i, 'x' AS t");
+    for (size_t i = 0; i < AP_COUNT(appends); i++) insert_case(i, sessions[0], sessions[1]);
+    for (int i = 0; i < 2; i++) {
+        apiary_session_close(sessions[i]);
+        apiary_close(handles[i]);
+    }
+    ap_test_folder_remove(folder);
+}
+
+/* ---- rows that were made for a schema ---- */
+
+static void text_between(const char *json, const char *before, char *out, size_t size)
+{
+    const char *at = strstr(json, before);
+    assert_non_null(at);
+    at += strlen(before);
+    snprintf(out, size, "%.*s", (int)strcspn(at, "\""), at);
+}
+
+static enum apiary_code append_made_for(struct apiary_session *session, const char *id)
+{
+    struct producer producer = { .arrays = 1, .rows = 2 };
+    struct ArrowArrayStream stream = stream_of(&producer);
+    struct apiary_error err = { 0 };
+    char *json = NULL;
+    enum apiary_code code = (enum apiary_code)apiary_write(session, "t", &stream, &(struct apiary_write_options) { .schema_id = id }, &json, &err);
+    apiary_free(json);
+    return code;
+}
+
+/* Whatever of it was known, asked for or found out by the commit. */
+static void made_for_a_schema(void **state)
+{
+    (void)state;
+    static const char *const changes[] = { "CREATE OR REPLACE FRAME t AS SELECT 1::DECIMAL(38,0) AS i, 'x' AS t",
+        "DROP FRAME t; CREATE FRAME t (i BIGINT, t VARCHAR, more BIGINT)", "CREATE OR REPLACE FRAME t AS SELECT 1::BIGINT AS i, 'x' AS t" };
+    char folder[AP_TEST_PATH_MAX], known[64] = "", asked[64];
+    struct apiary *handles[2] = { NULL };
+    struct apiary_session *sessions[2] = { NULL };
+    struct apiary_error err = { 0 };
+    char *json = NULL;
+    ap_test_folder(folder);
+    for (int i = 0; i < 2; i++) query_open(folder, NULL, &handles[i], &sessions[i]);
+    query_run(sessions[0], "CREATE FRAME t AS SELECT 1::BIGINT AS i, 'x' AS t");
+    for (size_t i = 0; i < AP_COUNT(changes); i++) {
+        assert_ok((enum apiary_code)apiary_frame_known(sessions[0], "t", &json, &err));
+        text_between(json, "\"schema_id\":\"", known, sizeof known);
+        apiary_free(json);
+        assert_ok(append_made_for(sessions[0], known));
+        query_run(sessions[1], changes[i]);
+        assert_code(append_made_for(sessions[0], known), APIARY_CONFLICT);
+        assert_ok((enum apiary_code)apiary_frame_info(sessions[0], "t", &json, &err));
+        text_between(json, "\"schema_id\":\"", asked, sizeof asked);
+        assert_string_not_equal(asked, known);
+        assert_non_null(strstr(json, i == 1 ? "\"row_count\":0," : "\"row_count\":1,")); /* nothing was written */
+        apiary_free(json);
+    }
     for (int i = 0; i < 2; i++) {
         apiary_session_close(sessions[i]);
         apiary_close(handles[i]);
@@ -312,6 +388,7 @@ int main(void)
         cmocka_unit_test(a_cancelled_one_is_not_pulled),
         cmocka_unit_test(memory_fails),
         cmocka_unit_test(appended_to_what_another_changed),
+        cmocka_unit_test(made_for_a_schema),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
