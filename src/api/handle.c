@@ -146,6 +146,7 @@ static enum apiary_code open_parts(struct apiary *handle, const char *storage, c
     AP_TRY(open_cache(handle, err));
     AP_TRY(ap_cell_names_new(handle->env, &world->cell_names, err));
     AP_TRY(ap_answers_new(handle->env, &world->answers, err));
+    AP_TRY(ap_answers_new(handle->env, &world->plan_answers, err));
     struct ap_prices prices; /* a setting that is wrong is told now */
     AP_TRY(ap_prices_choose(&prices, world->store->uri, ap_config_text(&handle->config, AP_CONFIG_storage_prices), err));
     AP_TRY(ap_secret_open(handle, err));
@@ -183,6 +184,7 @@ void apiary_close(struct apiary *handle)
     ap_cache_close(world->cache); /* its workers read from stores of frames */
     ap_cell_names_free(world->cell_names);
     ap_answers_free(world->answers);
+    ap_answers_free(world->plan_answers);
     ap_frames_free(world->frames);
     if (world->catalog != NULL) ap_catalog_close(world->catalog);
     ap_store_close(world->store);

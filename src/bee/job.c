@@ -116,18 +116,10 @@ static enum apiary_code begin(struct job *job)
     return bee_fail_engine(&job->why, ap_bytes_text(&text));
 }
 
-/* What other jobs left standing would be seen by a job that does not want it. */
-static enum apiary_code let_stand(struct job *job)
-{
-    return bee_standing_set(&job->place->standing, job->connection,
-        ap_json_member(job->document, "standing"), &job->why);
-}
-
 static enum apiary_code run_setup(struct job *job)
 {
     yyjson_val *array = ap_json_member(job->document, "setup");
     if (job->shared) return APIARY_OK;
-    if (job->kept) AP_TRY(let_stand(job));
     if (array == NULL) return APIARY_OK;
     if (!yyjson_is_arr(array) || yyjson_arr_size(array) > SETUP_MAX)
         return bee_fail(
@@ -249,6 +241,7 @@ static enum apiary_code run(struct job *job)
     AP_TRY(read_measures(job));
     AP_TRY(bee_job_take_instance(job));
     AP_TRY(prove_canary(job));
+    AP_TRY(bee_job_let_stand(job));
     AP_TRY(open_inputs(job));
     AP_TRY(run_setup(job));
     job->part = PART_QUESTION;

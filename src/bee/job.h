@@ -12,6 +12,7 @@ struct bee_kept { /* an instance that serves "kept" jobs of one measure and thes
     struct ap_bytes settings;
     struct bee_standing standing;
     int jobs; /* it has served */
+    uint64_t grown_bytes; /* by which resident memory grew while they ran, and did not shrink again */
     uint64_t used; /* `kept_uses` when it was last taken */
 };
 
@@ -23,9 +24,9 @@ struct bee_hive { /* what all jobs of this process share */
     struct bee_instance *parser; /* serves "shared" jobs; opened by the first */
     duckdb_prepared_statement question; /* of the last of them, which is asked again and again; NULL: none */
     struct ap_bytes question_sql;
-    struct bee_kept kept[BEE_KEPT_MAX]; /* the first alone where memory is scarce (AP_WIRE_KEPT_MEMORY) */
+    struct bee_kept kept[BEE_KEPT_MAX];
+    size_t kept_places; /* of them that may be used: 1 … BEE_KEPT_MAX */
     uint64_t kept_uses;
-    uint64_t resident_bytes; /* the least of this process when a kept one was opened */
     uint64_t memory_bytes;       /* budget of the widest statement */
 };
 

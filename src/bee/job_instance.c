@@ -141,9 +141,8 @@ static bool kept_fits(const struct bee_kept *kept, const struct job *job)
 static struct bee_kept *find_place(struct job *job)
 {
     struct bee_hive *hive = job->hive;
-    size_t count = hive->memory_bytes >= AP_WIRE_KEPT_MEMORY ? BEE_KEPT_MAX : 1;
     struct bee_kept *oldest = &hive->kept[0];
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < hive->kept_places; i++) {
         if (kept_fits(&hive->kept[i], job)) return &hive->kept[i];
         if (hive->kept[i].used < oldest->used) oldest = &hive->kept[i];
     }
@@ -151,7 +150,7 @@ static struct bee_kept *find_place(struct job *job)
     return oldest;
 }
 
-static enum apiary_code open_kept(struct job *job)
+static enum apiary_code fill_place(struct job *job)
 {
     struct bee_hive *hive = job->hive;
     struct bee_instance *instance = NULL;
@@ -159,22 +158,30 @@ static enum apiary_code open_kept(struct job *job)
         job, bee_stable_take(hive->stable, &job->measures, &instance, &job->why.err)));
     job->place->instance = instance;
     job->place->parts = job->of_plan;
-    uint64_t resident = bee_resident_bytes(); /* with what closes still, perhaps */
-    if (hive->resident_bytes == 0 || resident < hive->resident_bytes) hive->resident_bytes = resident;
     AP_TRY(ap_bytes_add_str(&job->place->settings, ap_bytes_view(&job->settings), &job->why.err));
     AP_TRY(apply_settings(job, instance));
     return bee_instance_keep(instance, &job->why.err);
 }
 
-static enum apiary_code take_kept(struct job *job)
+static void empty_place(struct job *job)
+{
+    if (job->connection) {
+        bee_control_connection_set(job->hive->control, NULL);
+        duckdb_disconnect(&job->connection);
+    }
+    drop_kept(job->hive, job->place);
+    job->place = NULL;
+    job->instance = NULL;
+}
+
+static enum apiary_code try_kept(struct job *job)
 {
     struct bee_hive *hive = job->hive;
     job->place = find_place(job);
     if (job->place->instance == NULL) {
-        enum apiary_code code = open_kept(job);
+        enum apiary_code code = fill_place(job);
         if (code != APIARY_OK) {
-            drop_kept(hive, job->place);
-            job->place = NULL;
+            empty_place(job);
             return code;
         }
     }
@@ -183,7 +190,33 @@ static enum apiary_code take_kept(struct job *job)
     job->instance = job->place->instance;
     AP_TRY(bee_instance_connect(job->instance, &job->connection, &job->why.err));
     bee_control_connection_set(hive->control, job->connection);
+    job->resident_bytes = bee_resident_bytes();
     return APIARY_OK;
+}
+
+/* Others that idle may be what leaves no memory for one more. */
+static enum apiary_code take_kept(struct job *job)
+{
+    struct bee_hive *hive = job->hive;
+    enum apiary_code code = try_kept(job);
+    if (code == APIARY_OK || job->place != NULL || !has_kept(hive)) return code;
+    for (size_t i = 0; i < hive->kept_places; i++)
+        if (hive->kept[i].instance != NULL) drop_kept(hive, &hive->kept[i]);
+    bee_failure_init(&job->why);
+    return try_kept(job);
+}
+
+enum apiary_code bee_job_let_stand(struct job *job)
+{
+    yyjson_val *list = ap_json_member(job->document, "standing");
+    bool stuck = false;
+    if (!job->kept) return APIARY_OK;
+    enum apiary_code code = bee_standing_set(&job->place->standing, job->connection, list, &stuck, &job->why);
+    if (!stuck || bee_control_cancelled(job->hive->control)) return code;
+    empty_place(job);
+    bee_failure_init(&job->why);
+    AP_TRY(take_kept(job));
+    return bee_standing_set(&job->place->standing, job->connection, list, &stuck, &job->why);
 }
 
 enum apiary_code bee_job_take_instance(struct job *job)
@@ -201,19 +234,25 @@ enum apiary_code bee_job_take_instance(struct job *job)
 
 /* ---- after the job ---- */
 
+/* Its memory grew by more than only closing it gives back. What closes or opens meanwhile blurs it. */
+static bool has_grown(struct job *job)
+{
+    uint64_t before = job->resident_bytes, now = bee_resident_bytes(), *grown = &job->place->grown_bytes;
+    uint64_t most = job->instance->work.memory_bytes / KEPT_GROWTH_PART;
+    if (most < KEPT_GROWTH_MIN) most = KEPT_GROWTH_MIN;
+    if (before == 0 || now == 0) return true;
+    *grown = *grown + now > before ? *grown + now - before : 0;
+    return *grown > most;
+}
+
 /* What the job made in the kept instance is taken back, its connection closed. false: it is not to be
  * used again, since something may be left, or memory that only closing it gives back. */
 static bool clear_kept(struct job *job)
 {
-    struct bee_hive *hive = job->hive;
     if (job->connection == NULL) return false;
     bool clear = !job->in_transaction || bee_instance_query(job->connection, "ROLLBACK", NULL);
     duckdb_disconnect(&job->connection); /* waits for threads that still scan an input */
-    uint64_t resident = bee_resident_bytes();
-    uint64_t growth = job->instance->work.memory_bytes / KEPT_GROWTH_PART;
-    if (growth < KEPT_GROWTH_MIN) growth = KEPT_GROWTH_MIN;
-    if (resident == 0 || resident > hive->resident_bytes + growth) return false;
-    return clear;
+    return !has_grown(job) && clear;
 }
 
 /* A text that the engine did not understand has left nothing behind in it. */
@@ -240,6 +279,6 @@ void bee_job_give_instance(struct job *job, bool failed)
     bee_inputs_close(job->inputs);
     if (job->place && !clear) drop_kept(hive, job->place);
     /* One instance in hand is enough: memory is scarce where budgets are small. */
-    if (!clear && (!job->shared || !has_kept(hive))) bee_stable_refill(hive->stable);
+    if (!clear && ((!job->shared && !job->kept) || !has_kept(hive))) bee_stable_refill(hive->stable);
     if (!job->kept && !job->shared) bee_stable_retire(hive->stable, job->instance);
 }

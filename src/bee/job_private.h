@@ -20,6 +20,7 @@ struct job {
     enum part part;
     bool shared;
     struct bee_kept *place; /* of a kept job's instance; NULL until it has one, and of others */
+    uint64_t resident_bytes; /* of this process when a kept job was given its instance; 0: not known */
     bool kept, of_plan;
     bool for_reason;     /* it runs only to fail again: its rows are let go */
     bool in_transaction; /* the set-up of a kept one */
@@ -43,6 +44,8 @@ bool bee_job_has_inputs(const struct job *job);
 
 /* An instance for the job, with its settings, locked. */
 AP_CHECKED enum apiary_code bee_job_take_instance(struct job *job);
+/* A kept job's instance holds what it wants to stand, and nothing else. Another one is taken where what others left cannot be undone. */
+AP_CHECKED enum apiary_code bee_job_let_stand(struct job *job);
 /* What the job made in its instance is taken back, or the instance is closed by a thread that nobody waits
  * for: that takes up to 20 ms. */
 void bee_job_give_instance(struct job *job, bool failed);

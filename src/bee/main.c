@@ -30,7 +30,7 @@
 enum { HELLO_TIMEOUT_MS = 60000, PATH_BYTES_MAX = 4096 };
 
 struct hello {
-    uint64_t memory_bytes, rlimit_data_bytes, fsize_bytes, scratch_bytes;
+    uint64_t memory_bytes, rlimit_data_bytes, fsize_bytes, scratch_bytes, kept;
     char scratch[PATH_BYTES_MAX];
     bool require_seal, strict;
 };
@@ -75,6 +75,8 @@ static enum apiary_code read_hello(struct hello *out, struct apiary_error *err)
     get_u64(object, "fsize_bytes", &out->fsize_bytes);
     out->scratch_bytes = out->fsize_bytes ? out->fsize_bytes : UINT64_C(1) << 40;
     get_u64(object, "scratch_bytes", &out->scratch_bytes);
+    out->kept = 1;
+    get_u64(object, "kept", &out->kept);
     ap_json_bool(object, "require_seal", &out->require_seal);
     ap_json_bool(object, "strict", &out->strict);
     if (out->memory_bytes == 0) return ap_fail(err, APIARY_INVALID, "HELLO names no memory budget");
@@ -152,6 +154,7 @@ static enum apiary_code serve(struct apiary_error *err)
     AP_TRY(seal(hello, &sealed, err));
 
     struct bee_hive hive = { .memory_bytes = hello->memory_bytes };
+    hive.kept_places = hello->kept < 1 ? 1 : hello->kept > BEE_KEPT_MAX ? BEE_KEPT_MAX : (size_t)hello->kept;
     struct bee_measures first = {
         .memory_bytes = bee_memory_limit(hello->memory_bytes, 1), .threads = 1, .timezone = "UTC"
     };

@@ -50,11 +50,13 @@ static bool same(const struct ap_texts *a, const struct ap_texts *b)
 }
 
 static enum apiary_code change(const struct bee_standing *from, const struct bee_standing *to,
-    duckdb_connection connection, struct bee_failure *why)
+    duckdb_connection connection, bool *stuck, struct bee_failure *why)
 {
+    *stuck = true;
     for (size_t i = from->make.count; i-- > 0;)
         if (ap_texts_find(&to->make, ap_str_from(from->make.items[i])) == SIZE_MAX)
             AP_TRY(run_one(connection, from->undo.items[i], -1, why));
+    *stuck = false;
     for (size_t i = 0; i < to->make.count; i++)
         if (ap_texts_find(&from->make, ap_str_from(to->make.items[i])) == SIZE_MAX)
             AP_TRY(run_one(connection, to->make.items[i], (int64_t)i, why));
@@ -62,15 +64,16 @@ static enum apiary_code change(const struct bee_standing *from, const struct bee
 }
 
 enum apiary_code bee_standing_set(struct bee_standing *standing, duckdb_connection connection,
-    yyjson_val *list, struct bee_failure *why)
+    yyjson_val *list, bool *stuck, struct bee_failure *why)
 {
     struct bee_standing wanted = { 0 };
+    *stuck = false;
     enum apiary_code code = read_list(list, &wanted, why);
     if (code == APIARY_OK && same(&standing->make, &wanted.make)) {
         bee_standing_done(&wanted);
         return APIARY_OK;
     }
-    if (code == APIARY_OK) code = change(standing, &wanted, connection, why);
+    if (code == APIARY_OK) code = change(standing, &wanted, connection, stuck, why);
     if (code != APIARY_OK) {
         bee_standing_done(&wanted);
         return code;

@@ -15,9 +15,10 @@ struct bee_standing { /* zeros: nothing */
 
 /* Makes the instance hold exactly what the list says: [["make","undo"],…], later ones may need earlier ones.
  * What is not in it is undone, the last made first; what is new is made. After a failure nobody knows what the
- * instance holds: it is to be closed. why->setup: the index in the list. NULL list: nothing is to stand. */
+ * instance holds: it is to be closed. *stuck: what others left could not be undone, for which the list is not to blame.
+ * why->setup: the index in the list. NULL list: nothing is to stand. */
 enum apiary_code bee_standing_set(struct bee_standing *standing, duckdb_connection connection,
-    yyjson_val *list, struct bee_failure *why);
+    yyjson_val *list, bool *stuck, struct bee_failure *why);
 void bee_standing_done(struct bee_standing *standing); /* forgets it: the instance is gone */
 
 #endif

@@ -14,7 +14,7 @@
  *   HELLO   fd = the chamber's page slots (core/pages.h; none: it serves no sparse files)
  *           {"version":AP_WIRE_VERSION,"build":AP_VERSION,"memory_bytes":budget,
  *            "rlimit_data_bytes":n|0,"scratch":"/abs/dir (exists, empty)","fsize_bytes":n,
- *            "scratch_bytes":n (cap of spill; default fsize_bytes),"require_seal":bool,
+ *            "scratch_bytes":n (cap of spill; default fsize_bytes),"kept":n (engine instances that may be kept; 1),"require_seal":bool,
  *            "strict":bool (tests: a refused system call kills)}      first message.
  *            The engine's memory_limit of a statement is
  *            (memory_bytes − 64 MiB − 10 MiB × threads) ÷ 2; rlimit_data_bytes 0 = no fence
@@ -110,9 +110,6 @@ enum {
     AP_WIRE_PATH_MAX = 64 * 1024 /* bytes of a virtual name: folders of long partition values */
 };
 #define AP_WIRE_BATCH_MAX (UINT64_C(16) << 20)
-/* Budget of a chamber, bytes: below it one instance is kept, and parts of plans have their own. (One more costs 2.6 MB, and 11 MB
- * of the fence.) */
-#define AP_WIRE_KEPT_MEMORY (UINT64_C(512) << 20)
 #define AP_WIRE_BODY_MAX (UINT64_C(256) << 20)
 
 enum ap_wire_kind {

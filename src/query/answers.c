@@ -3,7 +3,7 @@
 #include "core/alloc.h"
 
 enum {
-    COUNT_MAX = 128,
+    COUNT_MAX = 64,
     BYTES_MAX = 64 << 10, /* of a text and its answer */
 };
 

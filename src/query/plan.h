@@ -134,7 +134,6 @@ struct ap_plan {
     size_t stage_count;
     bool replayable; /* the same versions give the same rows, whoever runs it */
     const char *doubt; /* why that is not sure; NULL */
-    bool kept;       /* nothing of it touches the engine's own books: its parts may run in a kept instance */
     bool plain;      /* the answer is the rows of the last stage's tasks, in any order */
     struct ap_plan_write *write; /* NULL: it reads; in the arena */
 };

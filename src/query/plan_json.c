@@ -198,7 +198,6 @@ enum apiary_code ap_plan_write(
     for (size_t i = 0; i < plan->frame_count; i++) add_frame(doc, frames, &plan->frames[i]);
     yyjson_mut_val *stages = yyjson_mut_obj_add_arr(doc, root, "stages");
     for (size_t i = 0; i < plan->stage_count; i++) add_stage(doc, stages, &plan->stages[i]);
-    if (plan->kept) yyjson_mut_obj_add_bool(doc, root, "kept", true);
     yyjson_mut_obj_add_bool(doc, root, "replayable", plan->replayable);
     add_text(doc, root, "doubt", plan->doubt);
     if (plan->write != NULL) add_write(doc, root, plan->write);
@@ -625,7 +624,6 @@ static enum apiary_code read_all(const struct reading *reading, yyjson_val *root
     yyjson_arr_foreach(stages, index, count, item)
         AP_TRY(read_stage(reading, item, index, &plan->stages[index]));
     AP_TRY(bool_of(reading, root, "replayable", &plan->replayable));
-    ap_json_bool(root, "kept", &plan->kept); /* absent: no */
     AP_TRY(text_of(reading, yyjson_obj_get(root, "doubt"), "doubt", false, &plan->doubt));
     yyjson_val *write = yyjson_obj_get(root, "write");
     return write != NULL ? read_write(reading, write) : APIARY_OK;

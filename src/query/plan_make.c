@@ -55,9 +55,6 @@ static enum apiary_code take_setup(struct ap_planner *planner, struct apiary_err
     AP_TRY(ap_source_settings(planner->source, &text, err));
     AP_TRY(ap_planner_keep_text(planner, ap_bytes_view(&text), &plan->settings, err));
     plan->values = "[]";
-    ap_source_share(planner->source);
-    plan->kept = planner->source->kept;
-    planner->source->kept = false;
     return APIARY_OK;
 }
 

@@ -210,7 +210,7 @@ static enum apiary_code fill_source(struct ap_source *source, const struct ap_pl
     AP_TRY(add_inputs(source, part, err));
     AP_TRY(ap_source_take(source, run->width, err));
     AP_TRY(add_setup(source, part, own, err));
-    return ap_plan_part_share(source, run->plan, own, err);
+    return ap_plan_part_share(source, run->plan, sql, own, err);
 }
 
 enum apiary_code ap_plan_part_open(const struct ap_plan_part *part, const char *text,

@@ -44,6 +44,7 @@ struct ap_world {
     struct ap_cache *cache; /* of remote cells */
     struct ap_cell_names *cell_names;
     struct ap_answers *answers; /* of the engine about texts; NULL: none are remembered */
+    struct ap_answers *plan_answers; /* … to questions of plans, so that neither crowds out the others */
     struct ap_pool *pool; /* made at the first need: ap_world_pool */
     struct ap_lock *lock; /* guards pool */
     const struct ap_spread_port *spread; /* other nodes (query/plan.h); NULL: this one alone */

@@ -229,16 +229,20 @@ static enum apiary_code use_target(
     return ap_resolve_splice(analysis, index, ap_str_from(scan->view), err);
 }
 
-/* What writes into the engine's own books, or reads in them, would be seen by the next statement, or
- * see the one before. */
-static bool must_be_alone(const struct ap_analysis *analysis)
+bool ap_names_alone(const struct ap_tree_names *names)
 {
     static const char *const bookkeepers[] = { "write_log", "txid_current", "current_query_id",
         "current_transaction_id", "current_connection_id" };
-    const struct ap_tree_names *names = &analysis->names;
-    if (analysis->tree == NULL || names->file_count > 0 || names->other_sources) return true;
+    if (names->file_count > 0 || names->other_sources) return true;
     for (size_t i = 0; i < sizeof bookkeepers / sizeof *bookkeepers; i++)
         if (ap_texts_find(&names->functions, ap_str_from(bookkeepers[i])) != SIZE_MAX) return true;
+    return false;
+}
+
+static bool must_be_alone(const struct ap_analysis *analysis)
+{
+    const struct ap_tree_names *names = &analysis->names;
+    if (analysis->tree == NULL || ap_names_alone(names)) return true;
     for (size_t i = 0; i < names->table_count; i++)
         if (analysis->targets[i].kind == AP_REFERENCE_ENGINE) return true;
     return false;
@@ -334,9 +338,10 @@ enum apiary_code ap_source_schema_undos(struct ap_source *source, struct ap_text
 enum apiary_code ap_schema_undo(struct ap_str made, struct ap_texts *out, struct apiary_error *err)
 {
     struct ap_str attach = AP_STR(ATTACH), schema = AP_STR(CREATE_SCHEMA), born = AP_STR(".\"main\"");
+    bool is_born = made.size > born.size && ap_str_equal_nocase((struct ap_str) { made.data + made.size - born.size, born.size }, born);
     if (ap_str_starts_with(made, attach)) return ap_texts_printf(out, err, "DETACH %s", made.data + attach.size);
     if (!ap_str_starts_with(made, schema)) return ap_fail(err, APIARY_INVALID, "'" AP_FMT "' makes no schema", AP_ARG(made));
-    if (ap_str_ends_with(made, born)) return ap_texts_add(out, AP_STR(""), err);
+    if (is_born) return ap_texts_add(out, AP_STR(""), err);
     return ap_texts_printf(out, err, "DROP SCHEMA %s", made.data + schema.size);
 }
 

@@ -19,6 +19,9 @@ bool ap_needs_read_view(const struct ap_needs *needs, struct ap_str name);
 /* ATTACH and CREATE SCHEMA for all that the statement names. */
 AP_CHECKED enum apiary_code ap_source_schemas(
     struct ap_source *source, struct ap_texts *out, struct apiary_error *err);
+/* Does the text touch the engine's own books, or is it not to be told? What writes into them, or reads in them, would be seen by the
+ * next statement, or see the one before. */
+bool ap_names_alone(const struct ap_tree_names *names);
 /* What takes such a statement back, appended; "" where nothing needs to be. codes: INVALID for any other statement */
 AP_CHECKED enum apiary_code ap_schema_undo(struct ap_str made, struct ap_texts *out, struct apiary_error *err);
 /* The same of each of them, in the same order. */

@@ -305,7 +305,7 @@ static bool is_once(const struct ap_source *source, struct ap_str sql, const cha
     const struct apiary_query *query)
 {
     if (strcmp(result, "arrow") != 0) return false; /* a COPY around it, or a question of ours */
-    if (source->values != NULL || (query != NULL && query->value_count > 0)) return false;
+    if ((source->values != NULL && strcmp(source->values, "[]") != 0) || (query != NULL && query->value_count > 0)) return false;
     bool differ = source->tree != NULL && source->names.columns_differ && sql.data == source->sql.data;
     return (source->fragment || differ) && !mentions(source, sql, AP_STR("current_query"));
 }
@@ -454,7 +454,7 @@ static enum apiary_code ask_engine(
 enum apiary_code ap_source_ask(struct ap_source *source, struct ap_str sql,
     const struct apiary_query *query, struct ap_bytes *done, struct apiary_error *err)
 {
-    struct ap_answers *answers = source->lasting && source->input_count == 0 ? source->session->world->answers : NULL;
+    struct ap_answers *answers = source->lasting && source->input_count == 0 ? source->session->world->plan_answers : NULL;
     AP_AUTO(ap_bytes) document = { 0 };
     bool found = false;
     AP_TRY(ap_source_job(source, sql, "json", query, &document, err));

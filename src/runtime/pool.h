@@ -92,6 +92,8 @@ void ap_chamber_give(struct ap_chamber *chamber);
 void ap_chamber_retire(struct ap_chamber *chamber);
 int ap_chamber_width(const struct ap_chamber *chamber);
 uint64_t ap_chamber_budget(const struct ap_chamber *chamber);
+/* Engine instances that it keeps for jobs that say so (core/wire.h): as many as its memory allows, at least 1. */
+int ap_chamber_kept(const struct ap_chamber *chamber);
 uint64_t ap_chamber_peak(const struct ap_chamber *chamber); /* resident, of its last job */
 const char *ap_chamber_seal(
     const struct ap_chamber *chamber); /* "full", "partial", "engine-only" */

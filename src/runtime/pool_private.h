@@ -131,6 +131,7 @@ struct ap_chamber {
 
     /* The taker's alone. */
     char seal[16];
+    int kept; /* ap_chamber_kept */
     uint32_t job; /* number of the last job */
     bool in_job;
     bool doubtful;        /* not to be used again */

@@ -152,10 +152,10 @@ static enum apiary_code settle_commit(const struct ap_swarm *swarm, const struct
 }
 
 /* How long until the next look: a part of what has passed, so that little is added to it; more where a look takes long. */
-static int64_t poll_us(const struct ap_swarm *swarm, int64_t first_us, int64_t asked_us)
+static int64_t poll_us(const struct ap_swarm *swarm, int64_t first_us, int64_t asked_us, bool went_well)
 {
     int64_t now_us = ap_mono_us(swarm->env), look_us = now_us - asked_us, most_us = swarm->heartbeat_us / 2;
-    bool cheap = look_us < CHEAP_US;
+    bool cheap = went_well && look_us < CHEAP_US;
     int64_t wait_us = (now_us - first_us) / (cheap ? POLL_PART_CHEAP : POLL_PART), least_us = cheap ? POLL_LEAST_CHEAP_US : POLL_LEAST_US;
     if (wait_us < POLL_LOOKS * look_us) wait_us = POLL_LOOKS * look_us;
     if (wait_us > most_us) wait_us = most_us;
@@ -177,7 +177,7 @@ static enum apiary_code wait_for(const struct ap_swarm *swarm, const struct ap_m
             if (ap_query_over(manifest, now_us + (ap_mono_us(swarm->env) - begun_us))) return code;
         }
         if (ended) break;
-        pause_for(swarm, code == APIARY_OK ? cancel : NULL, poll_us(swarm, first_us, asked_us));
+        pause_for(swarm, code == APIARY_OK ? cancel : NULL, poll_us(swarm, first_us, asked_us, code == APIARY_OK));
     }
     if (end->decision == AP_END_COMMIT) AP_TRY(settle_commit(swarm, manifest, end, out, now_us, outcome, err));
     enum apiary_code removed = ap_finish_unannounce(swarm, manifest->id.text, NULL); /* else a node does it */

@@ -229,10 +229,10 @@ void driver_start(struct driver *driver, const struct driver_options *options)
     uint64_t memory = options->memory_bytes ? options->memory_bytes : UINT64_C(512) << 20;
     char hello[1024];
     snprintf(hello, sizeof hello,
-        "{\"version\":%d,\"build\":\"%s\",\"memory_bytes\":%" PRIu64
+        "{\"version\":%d,\"build\":\"%s\",\"kept\":%d,\"memory_bytes\":%" PRIu64
         ",\"rlimit_data_bytes\":%" PRIu64 ",\"scratch\":\"%s\",\"fsize_bytes\":%" PRIu64
         ",\"require_seal\":false,\"strict\":%s}",
-        AP_WIRE_VERSION, AP_VERSION, memory, memory, driver->scratch,
+        AP_WIRE_VERSION, AP_VERSION, options->kept > 0 ? options->kept : 1, memory, memory, driver->scratch,
         options->fsize_bytes ? options->fsize_bytes : UINT64_C(1) << 30,
         options->lenient ? "false" : "true");
     void *slots = NULL, *map = NULL;

@@ -18,6 +18,7 @@ struct driver_options {
     uint64_t memory_bytes; /* 0: 512 MiB, fenced */
     uint64_t fsize_bytes;
     const char *program; /* below the build folder; NULL: apiary-bee */
+    int kept; /* instances; 0: one */
     bool lenient; /* refused system calls fail instead of killing */
 };
 

@@ -607,7 +607,7 @@ static void parts_share_with_parts(void **state)
     struct outcome out;
     char cell[128];
     (void)state;
-    driver_start(driver, NULL);
+    driver_start(driver, &(struct driver_options) { .kept = 3 });
     static const char *const refused[] = { "CREATE TABLE t AS SELECT 1", "CREATE TEMP MACRO abs(x) AS 1", "COMMIT", "EXPLAIN SELECT 1",
         "COPY (SELECT 1) TO '/out/0/x.parquet'", "SELECT 1; SELECT 2" };
     int64_t numbers[3], first = connection_of_kept(driver);
@@ -641,12 +641,37 @@ static void one_is_kept_where_memory_is_scarce(void **state)
     struct driver own, *driver = &own;
     struct outcome out;
     (void)state;
-    driver_start(driver, &(struct driver_options) { .memory_bytes = AP_WIRE_KEPT_MEMORY - 1 });
+    driver_start(driver, NULL);
     int64_t first = connection_of_kept(driver);
     driver_run(driver, NULL, &out, "{\"sql\":\"SELECT 1\",\"result\":\"json\",\"kept\":true,\"part\":true}");
     assert_done("a part", &out);
     outcome_done(&out);
     assert_int_equal(connection_of_kept(driver), first); /* of a new one */
+    driver_stop(driver);
+}
+
+/* What others left and nobody can undo is not told to the next one, which gets another instance. */
+static void what_cannot_be_undone_is_nobodys_fault(void **state)
+{
+    static const char *const left[] = { "[\"CREATE VIEW v AS SELECT 1\",\"DROP VIEW no_such\"]", "[\"CREATE SCHEMA IF NOT EXISTS memory.main\",\"DROP SCHEMA memory.main\"]",
+        "[\"ATTACH ':memory:' AS x (TYPE duckdb)\",\"DETACH x (TYPE duckdb)\"]" };
+    struct driver own, *driver = &own;
+    struct outcome out;
+    char cell[128];
+    (void)state;
+    driver_start(driver, NULL);
+    int64_t first = connection_of_kept(driver);
+    for (size_t i = 0; i < AP_COUNT(left); i++) {
+        driver_run(driver, NULL, &out, "{\"standing\":[%s],\"sql\":\"SELECT 1\",\"result\":\"json\",\"kept\":true}", left[i]);
+        assert_done(left[i], &out);
+        outcome_done(&out);
+        assert_int_equal(connection_of_kept(driver), first); /* of a new one */
+        kept_cell(driver, "SELECT count(*)::VARCHAR || (SELECT count(*) FROM duckdb_databases() WHERE NOT internal)::VARCHAR FROM duckdb_views() WHERE NOT internal", "UTC", cell);
+        assert_string_equal(cell, "01");
+    }
+    driver_run(driver, NULL, &out, "{\"standing\":[[\"CREATE VIEW v AS FROM nope\",\"\"]],\"sql\":\"SELECT 1\",\"result\":\"json\",\"kept\":true}");
+    assert_failed("its own mistake", &out, "catalog", "nope");
+    outcome_done(&out);
     driver_stop(driver);
 }
 
@@ -782,6 +807,7 @@ int main(void)
         cmocka_unit_test(a_kept_set_up_is_taken_back),
         cmocka_unit_test(parts_share_with_parts),
         cmocka_unit_test(one_is_kept_where_memory_is_scarce),
+        cmocka_unit_test(what_cannot_be_undone_is_nobodys_fault),
         cmocka_unit_test(what_stands_is_what_is_asked_for),
         cmocka_unit_test(settings_of_kept_jobs),
         cmocka_unit_test(a_kept_instance_gives_memory_back),

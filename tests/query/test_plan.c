@@ -13,7 +13,7 @@ static const char whole[] =
     "\"mergeFrames\":[0],\"mergeStages\":[],\"columns\":[{\"name\":\"a\",\"type\":\"INTEGER\"}],\"resultView\":\"CREATE TEMP VIEW x AS "
     "SELECT 1\"},{\"kind\":\"aggregate\",\"fragment\":\"SELECT 2\",\"shardFrame\":0,\"tasks\":[[0,2,20],[2,1,10]],"
     "\"fragmentFrames\":[],\"fragmentStages\":[0],\"mergedView\":\"CREATE TEMP VIEW apiary_merged AS SELECT 3\",\"merge\":\"SELECT 4\","
-    "\"mergeFrames\":[],\"mergeStages\":[],\"columns\":[]}],\"kept\":true,\"replayable\":true}";
+    "\"mergeFrames\":[],\"mergeStages\":[],\"columns\":[]}],\"replayable\":true}";
 
 static void reads_and_writes(void **state)
 {
@@ -31,7 +31,7 @@ static void reads_and_writes(void **state)
     assert_int_equal(plan->stages[1].task_count, 2);
     assert_int_equal(plan->stages[1].tasks[1].first, 2);
     assert_int_equal(plan->stages[1].fragment_stages.items[0], 0);
-    assert_true(plan->replayable && plan->kept && !ap_plan_has_union(plan));
+    assert_true(plan->replayable && !ap_plan_has_union(plan));
     assert_ok(ap_plan_write(plan, &text, &err));
     assert_string_equal(ap_bytes_text(&text), whole);
     ap_plan_free(plan);
