@@ -162,7 +162,6 @@ static const char *alone_reason(const struct ap_import_share *share)
 {
     const struct ap_source *source = share->source;
     const char *why = NULL;
-    if (source->named_count == 0) return "it reads files that are not Parquet";
     if (ap_name_temporary(&share->target->entry.name)) return "it is a temporary frame";
     if (source->session->handover != NULL) return NULL; /* whoever is there then */
     if (source->named_count == 1) return "one node reads a file that is alone";

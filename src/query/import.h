@@ -15,7 +15,7 @@ struct ap_import_source {
 AP_CHECKED enum apiary_code ap_import_reader(struct ap_source *source,
     const struct ap_import_source *what, struct ap_bytes *out, struct apiary_error *err);
 
-/* The rows of the files, fitted, into the target by all nodes that are there, if they are Parquet files that
+/* The rows of the files, fitted, into the target by all nodes that are there, if they are files that
  * all can read and many enough. reader: of ap_import_reader. *tasks 0: that is for this node alone, and
  * the source is ready for it. codes: those of ap_write_spread_run */
 struct ap_plan_wrote;
