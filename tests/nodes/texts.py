@@ -185,7 +185,7 @@ def as_one_node(swarm, cases):
     for number_of, (label, files, options, reason) in enumerate(cases):
         kind = next(iter(files)).split(".", 1)[1]
         place = put(swarm, f"cases{kind}{number_of}", files)
-        names = pattern(swarm, place, "*")
+        names = pattern(swarm, place, f"*.{kind}")
         shared, why, code, said = both(swarm, ("import", "{}", names) if options is None else copy_of(swarm, names, kind.split(".")[0], options))
         print(f"# {label}: {'shared' if shared else why or 'refused before'}, {said[0] if code else 'done'}")
         assert (reason in why and why) if reason else not why, f"{label}: {why}"
@@ -245,7 +245,7 @@ class Chance:
                                    "SAMPLE_SIZE 30", "STRICT_MODE false") if self.pick.random() < 0.15]
         if self.pick.random() < 0.5:
             return ("import", "{}", files)
-        types = ", ".join(f'"{name.replace(" ", "_")}" {self.pick.choice(["VARCHAR", "VARCHAR", "BIGINT", "DOUBLE"])}' for name in sorted(self.columns))
+        types = ", ".join(f'"{name.replace(" ", "_")}" {self.pick.choice(["VARCHAR"] * 10 + ["BIGINT", "DOUBLE"])}' for name in sorted(self.columns))
         if self.pick.random() < 0.5:
             return ("sql", f"CREATE FRAME {{}} ({types})", "import", "{}", files)
         return ("sql", f"CREATE FRAME {{}} ({types})", "sql", f"COPY {{}} FROM '{files}' (FORMAT csv{''.join(f', {one}' for one in options)})")
@@ -302,7 +302,7 @@ def cases(swarm):
         for seed in range(SEED, SEED + 10 * ROUNDS):
             by_chance(swarm, seed)
         print(f"# {SEEN}")
-        assert SEEN["shared"] >= 4 * ROUNDS, SEEN
+        assert SEEN["shared"] >= 3 * ROUNDS, SEEN
 
     def all_leave_in_good_order():
         swarm.stop()
