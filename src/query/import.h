@@ -25,6 +25,7 @@ struct ap_import_share {
     const struct ap_fit *fit;
     const struct ap_write_commit *how;
     struct ap_str reader;
+    const struct ap_described_list *columns; /* of the files, as the engine found them; NULL: not known any more */
 };
 AP_CHECKED enum apiary_code ap_import_spread(const struct ap_import_share *share,
     struct ap_plan_wrote *wrote, size_t *tasks, struct apiary_error *err);

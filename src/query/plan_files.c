@@ -278,12 +278,13 @@ static enum apiary_code add_list(struct ap_planner *planner, const struct ap_fil
     list.files = files;
     AP_TRY(pin_all(planner, ref, &list, files, err));
     if (ap_planner_gave_up(planner)) return APIARY_OK;
-    AP_TRY(describe(planner, ref, reader, &columns, err));
-    why = odd_columns(&columns, reader);
+    const struct ap_described_list *known = planner->wish->columns != NULL ? planner->wish->columns : &columns;
+    if (known == &columns) AP_TRY(describe(planner, ref, reader, &columns, err));
+    why = odd_columns(known, reader);
     if (why != NULL) return ap_planner_give_up(planner, why, err);
-    AP_TRY(keep_columns(planner, &columns, files, err));
+    AP_TRY(keep_columns(planner, known, files, err));
     if (reader == AP_PLAN_PARQUET) AP_TRY(keep_folders(planner, ref, files, err));
-    else AP_TRY(ap_planner_take_text(planner, ref, &columns, files, err));
+    else AP_TRY(ap_planner_take_text(planner, ref, known, files, err));
     if (ap_planner_gave_up(planner)) return APIARY_OK;
     snprintf(view, sizeof view, "\"" VIEW "%zu\"", planner->list_count);
     AP_TRY(ap_planner_keep_text(planner, ap_str_from(view), &list.view, err));

@@ -36,13 +36,19 @@ static const struct ap_file_option *option_of(const struct ap_file_ref *ref, con
     return NULL;
 }
 
-/* Options that count for each file by itself; what makes columns of names or leaves out rows is for one node. */
-static bool knows(enum ap_plan_reader reader, struct ap_str option)
+/* Options that count for each file by itself; what makes columns of names or leaves out rows is for one node. So is what the engine
+ * does in another way with another number of threads: padding beside quoted lines, and quotes that it guesses at. */
+static bool knows(enum ap_plan_reader reader, const struct ap_file_option *given)
 {
+    static const struct {
+        const char *name, *value;
+    } only[] = { { "null_padding", "false" }, { "strict_mode", "true" } };
+    struct ap_str option = given->name;
+    for (size_t i = 0; i < sizeof only / sizeof *only; i++)
+        if (ap_str_equal_nocase(option, ap_str_from(only[i].name))) return reader == AP_PLAN_CSV && ap_str_is(given->value, only[i].value);
     static const char *const csv[] = { "all_varchar", "allow_quoted_nulls", "auto_type_candidates", "buffer_size", "column_types", "comment",
         "compression", "dateformat", "date_format", "decimal_separator", "delim", "delimiter", "dtypes", "escape", "header", "max_line_size",
-        "maximum_line_size", "new_line", "normalize_names", "null_padding", "nullstr", "parallel", "quote", "sample_size", "sep", "skip", "strict_mode",
-        "thousands", "timestampformat", "timestamp_format", "types" };
+        "maximum_line_size", "new_line", "normalize_names", "nullstr", "quote", "sample_size", "sep", "skip", "thousands", "timestampformat", "timestamp_format", "types" };
     static const char *const json[] = { "compression", "convert_strings_to_integers", "dateformat", "date_format", "format", "map_inference_threshold",
         "maximum_depth", "maximum_object_size", "maximum_sample_files", "records", "sample_size", "timestampformat", "timestamp_format" };
     return reader == AP_PLAN_CSV ? IN(option, csv) : IN(option, json);
@@ -54,7 +60,7 @@ const char *ap_planner_text_refusal(enum ap_plan_reader reader, const struct ap_
     if (!ref->by_name) return "it reads CSV or JSON whose columns are not put together by name (union_by_name)";
     if (ref->folders_asked) return "folders of its CSV or JSON are columns";
     for (size_t i = 0; i < ref->option_count; i++)
-        if (!knows(reader, ref->options[i].name)) return "its read_csv or read_json has options that one node follows";
+        if (!knows(reader, &ref->options[i])) return "its read_csv or read_json has options that one node follows";
     return NULL;
 }
 

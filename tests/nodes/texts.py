@@ -150,6 +150,8 @@ def csv_cases():
         ("a column called filename", {f"{n}.csv": table(["filename", "b"], [(n, 1)]) for n in range(3)}, None, "called filename"),
         ("their names as a column", {f"{n}.csv": table("ab", many) for n in range(3)}, "FILENAME true", "options"),
         ("errors that are left out", {f"{n}.csv": table("ab", [(1, 2), (1, 2, 3)]) for n in range(3)}, "IGNORE_ERRORS true", "options"),
+        ("short rows that are padded", {f"{n}.csv": table("ab", [(1, 2), (1,)]) for n in range(3)}, "NULL_PADDING true", "options"),
+        ("quotes that are guessed at", {f"{n}.csv": table("ab", [(1, '"x" y')]) for n in range(3)}, "STRICT_MODE false", "options"),
         ("names that are given", {f"{n}.csv": table("", many) for n in range(3)}, "NAMES ['k', 'l']", "options"),
     ]
 
