@@ -253,10 +253,36 @@ class Chance:
         return ("sql", f"CREATE FRAME {{}} ({types})", "sql", f"COPY {{}} FROM '{files}' (FORMAT csv{''.join(f', {one}' for one in options)})")
 
 
+def json_value(pick, kind, depth=0):
+    if kind == "any" or pick.random() < 0.001:
+        kind = pick.choice(["int", "double", "text", "bool", "list", "object"])
+    if pick.random() < 0.1:
+        return None
+    return {
+        "int": lambda: pick.randint(-9, 10**pick.randint(1, 20)), "double": lambda: round(pick.uniform(-9, 9), 3), "bool": lambda: pick.random() < 0.5,
+        "text": lambda: pick.choice(["x", "", "5", "a\nb", "10:00:00", "\u00fc"]),
+        "list": lambda: [json_value(pick, "int" if depth else "any", depth + 1) for _ in range(pick.randint(0, 3))],
+        "object": lambda: {key: json_value(pick, "double" if depth else "any", depth + 1) for key in pick.sample(["k", "l", "m n"], pick.randint(0, 3))},
+    }[kind]()
+
+
+def json_by_chance(swarm, seed):
+    pick = random.Random(seed)
+    kinds = {name: pick.choice(["int", "double", "bool", "text", "list", "object", "any"]) for name in pick.sample(["a", "b", "c d", "json"], pick.randint(1, 4))}
+    files = {}
+    for n in range(pick.randint(2, 7)):
+        made = [{name: json_value(pick, kind) for name, kind in kinds.items() if pick.random() < 0.9} for _ in range(pick.choice([0, 1, 20, 500]))]
+        files[f"{n}.json"] = json.dumps(made) if pick.random() < 0.3 else "".join(json.dumps(one) + "\n" for one in made)
+    return ("import", "{}", pattern(swarm, put(swarm, f"chance{seed}", files), "*.json"))
+
+
 def by_chance(swarm, seed):
     chance = Chance(seed)
-    place = put(swarm, f"chance{seed}", {f"{n}.csv": chance.file() for n in range(chance.pick.randint(2, 7))})
-    words = chance.words(swarm, place)
+    if seed % 3 == 0:
+        words = json_by_chance(swarm, seed)
+    else:
+        place = put(swarm, f"chance{seed}", {f"{n}.csv": chance.file() for n in range(chance.pick.randint(2, 7))})
+        words = chance.words(swarm, place)
     try:
         shared, why, code, _ = both(swarm, words, exact=False)
     except AssertionError as error:
