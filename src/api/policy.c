@@ -4,7 +4,7 @@
 
 #include "storage/policy.h"
 
-enum { GRANTS_MAX = 32, PARTS = 4 };
+enum { GRANTS_MAX = 48, PARTS = 4 };
 
 #define LOG "*/_delta_log/"
 
@@ -28,12 +28,15 @@ static const struct ap_grant writes[] = {
 static const struct ap_grant submits[] = {
     { "_swarm/*", AP_MAY_LIST },
     { "_swarm/bell", AP_MAY_REPLACE },
-    { "_swarm/nodes/*", AP_MAY_READ },
     { "_swarm/queries/*", AP_MAY_REPLACE | AP_MAY_DELETE },
     { "_queries/*", AP_MAY_LIST | AP_MAY_READ },
     { "_queries/*/0end", AP_MAY_CREATE },
     { "_queries/*/1manifest", AP_MAY_CREATE },
     { "_queries/*/p/*", AP_MAY_REPLACE },
+};
+/* Heartbeats. Nodes read them as *.json. */
+static const struct ap_grant looks[] = {
+    { "_swarm/nodes/*", AP_MAY_READ },
 };
 static const struct ap_grant works[] = {
     { "_swarm/nodes/*", AP_MAY_REPLACE | AP_MAY_DELETE },
@@ -43,6 +46,14 @@ static const struct ap_grant works[] = {
     { "_queries/*/f/*", AP_MAY_CREATE },
     { "_queries/*/r/*", AP_MAY_CREATE },
     { "_queries/*", AP_MAY_DELETE },
+    /* Files of the store that a query names: ap_plan_file_key_check. Parquet is read by all. */
+    { "*.csv", AP_MAY_READ },
+    { "*.tsv", AP_MAY_READ },
+    { "*.json", AP_MAY_READ },
+    { "*.jsonl", AP_MAY_READ },
+    { "*.ndjson", AP_MAY_READ },
+    { "*.gz", AP_MAY_READ },
+    { "*.zst", AP_MAY_READ },
 };
 /* Lists and deletes anything: a folder of a frame holds what any engine left there. */
 static const struct ap_grant keeps[] = {
@@ -65,7 +76,7 @@ static const struct role {
 } roles[] = {
     { "reader", "SELECT, SHOW, DESCRIBE", { PART(reads) } },
     { "writer", "reads; CREATE, INSERT, UPDATE, DELETE, ALTER, DROP, OPTIMIZE, import", { PART(reads), PART(writes) } },
-    { "submitter", "reads; hands queries to the swarm, asks for results, cancels", { PART(reads), PART(submits) } },
+    { "submitter", "reads; hands queries to the swarm, asks for results, cancels", { PART(reads), PART(submits), PART(looks) } },
     { "node", "writes and submits; works for the swarm (apiary start)", { PART(reads), PART(writes), PART(submits), PART(works) } },
     { "maintainer", "writes; VACUUM, FSCK, PIN, RESTORE", { PART(reads), PART(writes), PART(keeps) } },
 };

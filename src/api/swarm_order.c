@@ -188,6 +188,7 @@ enum apiary_code ap_order_write(const struct ap_swarm *swarm, struct ap_session 
     if (manifest.writes && spec->run == NULL) manifest.needs[manifest.need_count++] = AP_STR(AP_NEED_HOLD);
     if (manifest.writes && spec->run != NULL && spec->run->plan->write->compaction != NULL) manifest.needs[manifest.need_count++] = AP_STR(AP_NEED_COMPACT);
     if (spec->run != NULL && ap_plan_reads_files(spec->run->plan)) manifest.needs[manifest.need_count++] = AP_STR(AP_NEED_FILES);
+    if (spec->run != NULL && ap_plan_reads_text(spec->run->plan)) manifest.needs[manifest.need_count++] = AP_STR(AP_NEED_TEXT);
     if (spec->run != NULL && ap_plan_has_union(spec->run->plan)) manifest.needs[manifest.need_count++] = AP_STR(AP_NEED_UNION);
     AP_TRY(write_plan(swarm, session, manifest.id.text, spec, &plan, err));
     AP_TRY(ap_order_tasks(spec, view, &manifest, err));

@@ -193,7 +193,7 @@ static enum apiary_code run_whole(struct apiary *handle, struct ap_session *sess
 
 static bool can(void *context, const struct ap_manifest *manifest)
 {
-    static const char *const had[] = { AP_NEED_PLAN, AP_NEED_WRITE, AP_NEED_COMPACT, AP_NEED_HOLD, AP_NEED_FILES, AP_NEED_UNION };
+    static const char *const had[] = { AP_NEED_PLAN, AP_NEED_WRITE, AP_NEED_COMPACT, AP_NEED_HOLD, AP_NEED_FILES, AP_NEED_TEXT, AP_NEED_UNION };
     for (size_t i = 0; i < manifest->need_count; i++) {
         size_t at = 0;
         while (at < sizeof had / sizeof *had && !ap_str_is(manifest->needs[i], had[at])) at++;

@@ -15,6 +15,7 @@ struct ap_swarm ap_swarm_of(struct apiary *handle, const struct ap_node_id *boot
 #define AP_NEED_WRITE "write-1" /* parts that store cells; their commit */
 #define AP_NEED_COMPACT "compact-1" /* parts that put cells together */
 #define AP_NEED_FILES "files-1" /* parts that read files of the store beside its frames */
+#define AP_NEED_TEXT "text-1" /* … such of CSV and JSON */
 #define AP_NEED_UNION "union-1" /* tasks over cells of several references, under UNION ALL */
 #define AP_NEED_HOLD "hold-1" /* statements as text that write; their commit */
 

@@ -150,7 +150,7 @@ static enum apiary_code copy_in(struct ap_request *request, struct ap_target *ta
     struct ap_fit fit = { .columns = &columns, .names = names.count > 0 ? &names : NULL };
     struct ap_write_commit how = { .operation = "WRITE" };
     struct ap_import_share share = {
-        .source = source, .target = target, .fit = &fit, .how = &how, .reader = ap_bytes_view(&reader)
+        .source = source, .target = target, .fit = &fit, .how = &how, .reader = ap_bytes_view(&reader), .columns = &columns
     };
     struct ap_plan_wrote wrote = { 0 };
     size_t tasks = 0;

@@ -70,6 +70,15 @@ static enum apiary_code tell_sniffing(
     return ap_fail(err, APIARY_SQL, "%s cannot be read as CSV", path);
 }
 
+/* "JSON transform error in file "x.json", in line 3: …": the advice behind it is about how the engine was called. */
+static enum apiary_code tell_json(struct ap_str message, struct apiary_error *err)
+{
+    size_t advice = ap_str_find(message, AP_STR(" Try "));
+    if (advice != SIZE_MAX) message.size = advice;
+    ap_fail(err, APIARY_SQL, AP_FMT, AP_ARG(ap_str_trim(message)));
+    return ap_hint(err, "read_json takes columns, or a sample_size of -1 to look at every line before");
+}
+
 enum apiary_code ap_source_explain_failure(
     struct ap_source *source, enum apiary_code code, struct apiary_error *err)
 {
@@ -99,6 +108,8 @@ enum apiary_code ap_source_explain_failure(
             "each row needs a value for each column");
     if (ap_str_find(ap_bytes_view(&message), AP_STR("Error when sniffing file")) != SIZE_MAX)
         return tell_sniffing(ap_bytes_view(&message), code, err);
+    if (code == APIARY_SQL && ap_str_starts_with(ap_bytes_view(&message), AP_STR("JSON transform error in file ")))
+        return tell_json(ap_bytes_view(&message), err);
     snprintf(err->message, sizeof err->message, "%s", ap_bytes_text(&message));
     return code;
 }

@@ -82,28 +82,29 @@ static enum apiary_code key_in_bucket(struct ap_world *world, const struct ap_na
 }
 
 enum apiary_code ap_file_pin(struct ap_session *session, const struct ap_named_file *file,
-    struct ap_bytes *key, bool *inside, struct apiary_error *err)
+    enum ap_plan_reader reader, struct ap_bytes *key, bool *inside, struct apiary_error *err)
 {
     struct ap_world *world = session->world;
     if (file->path != NULL)
         AP_TRY(key_in_folder(world->store, file->path, key, err));
     else
         AP_TRY(key_in_bucket(world, file, key, err));
-    *inside = key->size > 0 && ap_plan_file_key_check(ap_bytes_text(key), NULL) == APIARY_OK;
+    *inside = key->size > 0 && ap_plan_file_key_check(reader, ap_bytes_text(key), NULL) == APIARY_OK;
     return APIARY_OK;
 }
 
 /* ---- read ---- */
 
+/* in_pages: what is read of it comes from a bucket; else ap_cell_set_fetch brings it whole. */
 static enum apiary_code grant(struct ap_source *source, const struct ap_plan_frame *list,
-    size_t index, struct ap_texts *names, struct apiary_error *err)
+    size_t index, bool in_pages, struct ap_texts *names, struct apiary_error *err)
 {
     AP_AUTO(ap_bytes) name = { 0 };
     struct ap_object object = { .size = list->files->sizes[index] };
     snprintf(object.etag, sizeof object.etag, "%s", list->files->etags[index]);
-    AP_TRY(ap_plan_file_key_check(list->cells[index], err));
+    AP_TRY(ap_plan_file_key_check(list->files->reader, list->cells[index], err));
     AP_TRY(ap_cell_set_add_object(
-        source->cells, source->session->world->store, list->cells[index], &object, true, &name, err));
+        source->cells, source->session->world->store, list->cells[index], &object, in_pages, &name, err));
     return ap_texts_add(names, ap_bytes_view(&name), err);
 }
 
@@ -153,23 +154,71 @@ enum apiary_code ap_file_list_nothing(
     return ap_bytes_add_str(out, ap_bytes_view(&select), err);
 }
 
+/* "SELECT a, b" */
+static enum apiary_code add_columns(const struct ap_plan_files *files, struct ap_bytes *out, struct apiary_error *err)
+{
+    for (size_t i = 0; i < files->column_count; i++) {
+        AP_TRY(ap_bytes_add_text(out, i == 0 ? "SELECT " : ", ", err));
+        AP_TRY(ap_sql_name(out, ap_str_from(files->columns[i].name), err));
+    }
+    return APIARY_OK;
+}
+
+/* ", records = 'true', columns = {'a': 'INTEGER', …}" */
+static enum apiary_code add_json_columns(const struct ap_plan_files *files, struct ap_bytes *out, struct apiary_error *err)
+{
+    AP_TRY(ap_bytes_add_text(out, ", records = 'true', columns = {", err));
+    for (size_t i = 0; i < files->column_count; i++) {
+        if (i > 0) AP_TRY(ap_bytes_add_text(out, ", ", err));
+        AP_TRY(ap_sql_string(out, ap_str_from(files->columns[i].name), err));
+        AP_TRY(ap_bytes_add_text(out, ": ", err));
+        AP_TRY(ap_sql_string(out, ap_str_from(files->columns[i].type), err));
+    }
+    return ap_bytes_add_text(out, "}", err);
+}
+
+/* CSV and JSON. Witnesses that are none of its own are read along for their first lines. */
+static enum apiary_code text_sql(struct ap_source *source, const struct ap_plan_frame *list,
+    size_t first, size_t count, struct ap_bytes *out, struct apiary_error *err)
+{
+    const struct ap_plan_files *files = list->files;
+    AP_AUTO(ap_texts) names = { 0 };
+    size_t witnesses = 0;
+    AP_TRY(ap_cell_set_scan(source->cells, err));
+    for (size_t i = 0; i < files->witnesses.count; i++)
+        if (files->witnesses.items[i] < first || files->witnesses.items[i] >= first + count)
+            AP_TRY(grant(source, list, files->witnesses.items[i], true, &names, err));
+    witnesses = names.count;
+    for (size_t i = first; i < first + count; i++) AP_TRY(grant(source, list, i, false, &names, err));
+    AP_TRY(ap_cell_set_fetch(source->cells, err));
+    AP_TRY(add_columns(files, out, err));
+    AP_TRY(ap_bytes_printf(out, err, " FROM %s(", files->reader == AP_PLAN_CSV ? "read_csv" : "read_json"));
+    AP_TRY(ap_files_list(&names, out, err));
+    AP_TRY(ap_bytes_printf(out, err, ", union_by_name = true, hive_partitioning = false%s", files->options));
+    if (files->reader == AP_PLAN_JSON) AP_TRY(add_json_columns(files, out, err));
+    /* Under just this name the engine leaves out files by it, and does not read their rows. */
+    AP_TRY(ap_bytes_add_text(out, witnesses > 0 ? ", filename = true) WHERE true" : ")", err));
+    for (size_t i = 0; i < witnesses; i++) {
+        AP_TRY(ap_bytes_add_text(out, " AND filename <> ", err));
+        AP_TRY(ap_sql_string(out, ap_str_from(names.items[i]), err));
+    }
+    return APIARY_OK;
+}
+
 enum apiary_code ap_file_list_sql(struct ap_source *source, const struct ap_plan_frame *list,
     size_t first, size_t count, struct ap_bytes *out, struct apiary_error *err)
 {
     const struct ap_plan_files *files = list->files;
     AP_AUTO(ap_texts) names = { 0 };
     if (count == 0) return ap_file_list_nothing(files, out, err);
+    if (files->reader != AP_PLAN_PARQUET) return text_sql(source, list, first, count, out, err);
     /* Else columns are those of the list's first file, which then is read for them alone. */
     bool led = !files->by_name && first > 0;
     AP_TRY(ap_cell_set_scan(source->cells, err));
-    if (led) AP_TRY(grant(source, list, 0, &names, err));
-    for (size_t i = first; i < first + count; i++) AP_TRY(grant(source, list, i, &names, err));
+    if (led) AP_TRY(grant(source, list, 0, true, &names, err));
+    for (size_t i = first; i < first + count; i++) AP_TRY(grant(source, list, i, true, &names, err));
     AP_TRY(ap_cell_set_fetch(source->cells, err));
-    AP_TRY(ap_bytes_add_text(out, "SELECT ", err));
-    for (size_t i = 0; i < files->column_count; i++) {
-        if (i > 0) AP_TRY(ap_bytes_add_text(out, ", ", err));
-        AP_TRY(ap_sql_name(out, ap_str_from(files->columns[i].name), err));
-    }
+    AP_TRY(add_columns(files, out, err));
     AP_TRY(ap_bytes_add_text(out, " FROM read_parquet(", err));
     AP_TRY(ap_files_list(&names, out, err));
     AP_TRY(add_folders(files, out, err));

@@ -1,4 +1,4 @@
-/* Parquet files that a statement names, as lists that every node of the store can read: pinned where the
+/* Files that a statement names, as lists that every node of the store can read: pinned where the
  * statement was typed, opened again by key where a part of it runs. */
 #ifndef AP_QUERY_FILE_LIST_H
 #define AP_QUERY_FILE_LIST_H
@@ -24,7 +24,7 @@ uint64_t ap_files_bytes(const struct ap_source *source); /* of all of them */
 /* By what other nodes know it: its key in the root. *inside false: it lies elsewhere, or where nodes do
  * not open what a plan names (ap_plan_file_key_check). */
 AP_CHECKED enum apiary_code ap_file_pin(struct ap_session *session, const struct ap_named_file *file,
-    struct ap_bytes *key, bool *inside, struct apiary_error *err);
+    enum ap_plan_reader reader, struct ap_bytes *key, bool *inside, struct apiary_error *err);
 
 /* A column of ours in some reads of them: files that have one are not read as a list. */
 #define AP_FILE_COLUMN AP_CUT_PREFIX "file"

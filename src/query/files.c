@@ -64,7 +64,7 @@ enum apiary_code ap_files_allow(struct ap_source *source, struct ap_str pattern,
         AP_TRY(ap_cell_set_add_file(source->cells, paths.items[i], &number, &object, &name, err));
         AP_TRY(ap_texts_add(names, ap_bytes_view(&name), err));
         struct ap_named_file file = { .name = ap_bytes_text(&name), .path = paths.items[i], .object = object };
-        if (parquet) AP_TRY(ap_file_note(source, &file, err));
+        AP_TRY(ap_file_note(source, &file, err));
     }
     return APIARY_OK;
 }

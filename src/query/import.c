@@ -96,20 +96,23 @@ enum apiary_code ap_import_reader(struct ap_source *source, const struct ap_impo
 }
 
 /* Characters that a frame's column name cannot hold become '_'; names that the frame has are fine. */
-static void mend_names(struct ap_session *session, const struct ap_schema *schema,
+static bool mend_names(struct ap_session *session, const struct ap_schema *schema,
     struct ap_described_list *columns)
 {
+    bool mended = false;
     for (size_t i = 0; i < columns->count; i++) {
         char *name = columns->items[i].name;
         AP_AUTO_FREE char *before = ap_strdup(name);
         if (ap_name_forbidden(ap_str_from(name)) == 0 ||
             ap_schema_find(schema, ap_str_from(name)) != SIZE_MAX)
             continue;
+        mended = true;
         for (char *at = name; *at != '\0'; at++)
             if (ap_name_forbidden((struct ap_str) { at, 1 }) != 0) *at = '_';
         if (before != NULL)
             ap_session_notice(session, "column \"%s\" is called \"%s\"", before, name);
     }
+    return mended;
 }
 
 /* CSV columns that came out as another type than the frame's are read as the frame's: so that a bad
@@ -162,7 +165,6 @@ static const char *alone_reason(const struct ap_import_share *share)
 {
     const struct ap_source *source = share->source;
     const char *why = NULL;
-    if (source->named_count == 0) return "it reads files that are not Parquet";
     if (ap_name_temporary(&share->target->entry.name)) return "it is a temporary frame";
     if (source->session->handover != NULL) return NULL; /* whoever is there then */
     if (source->named_count == 1) return "one node reads a file that is alone";
@@ -177,6 +179,7 @@ enum apiary_code ap_import_spread(const struct ap_import_share *share, struct ap
     struct ap_session *session = source->session;
     AP_AUTO(ap_plan_made) made = { 0 };
     struct ap_plan_wish wish = ap_plan_wish_of_tests();
+    wish.columns = share->columns;
     bool forced = strcmp(ap_config_text(&session->config, AP_CONFIG_distributed), "force") == 0;
     const char *why = alone_reason(share);
     *tasks = 0;
@@ -204,7 +207,7 @@ struct importing {
     struct ap_target *target;
     struct ap_described_list columns;
     struct ap_bytes reader; /* "read_csv([…]…" without its closing bracket */
-    bool keep_names, created;
+    bool keep_names, created, mended; /* mended: names of columns are not the files' */
 };
 
 static enum apiary_code describe_reader(struct importing *importing, struct apiary_error *err)
@@ -227,7 +230,7 @@ static enum apiary_code open_target(struct importing *importing, const struct ap
         return code;
     }
     if (!importing->keep_names)
-        mend_names(importing->session, &importing->target->metadata.schema, &importing->columns);
+        importing->mended = mend_names(importing->session, &importing->target->metadata.schema, &importing->columns);
     if (code == APIARY_OK) return APIARY_OK;
     AP_TRY(
         ap_catalog_spell(importing->session->world->catalog, name->hive, name->box, &parent, err));
@@ -259,7 +262,7 @@ static enum apiary_code import_all(struct importing *importing, const struct ap_
         if (importing->reader.size > before) {
             AP_TRY(describe_reader(importing, err));
             if (!importing->keep_names)
-                mend_names(importing->session, &importing->target->metadata.schema, &importing->columns);
+                importing->mended = mend_names(importing->session, &importing->target->metadata.schema, &importing->columns);
         }
     }
     struct ap_fit fit = {
@@ -269,7 +272,8 @@ static enum apiary_code import_all(struct importing *importing, const struct ap_
                                        importing->created ? "CREATE TABLE AS SELECT" : "WRITE",
         .replace_all = options->overwrite != 0 && !importing->created };
     struct ap_import_share share = { .source = importing->source, .target = importing->target, .fit = &fit,
-        .how = &how, .reader = ap_bytes_view(&importing->reader) };
+        .how = &how, .reader = ap_bytes_view(&importing->reader),
+        .columns = importing->mended ? NULL : &importing->columns };
     struct ap_plan_wrote wrote = { 0 };
     size_t tasks = 0;
     AP_TRY(ap_import_spread(&share, &wrote, &tasks, err));

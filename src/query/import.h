@@ -15,7 +15,7 @@ struct ap_import_source {
 AP_CHECKED enum apiary_code ap_import_reader(struct ap_source *source,
     const struct ap_import_source *what, struct ap_bytes *out, struct apiary_error *err);
 
-/* The rows of the files, fitted, into the target by all nodes that are there, if they are Parquet files that
+/* The rows of the files, fitted, into the target by all nodes that are there, if they are files that
  * all can read and many enough. reader: of ap_import_reader. *tasks 0: that is for this node alone, and
  * the source is ready for it. codes: those of ap_write_spread_run */
 struct ap_plan_wrote;
@@ -25,6 +25,7 @@ struct ap_import_share {
     const struct ap_fit *fit;
     const struct ap_write_commit *how;
     struct ap_str reader;
+    const struct ap_described_list *columns; /* of the files, as the engine found them; NULL: not known any more */
 };
 AP_CHECKED enum apiary_code ap_import_spread(const struct ap_import_share *share,
     struct ap_plan_wrote *wrote, size_t *tasks, struct apiary_error *err);

@@ -9,7 +9,7 @@
  * Partials and results of stages are Arrow IPC streams in files (runtime/ipc_file.h). Whoever has the
  * plan and a session on the same store can run any part: versions, settings and constants of the
  * moment are in it. A plan that comes from the store is untrusted: ap_plan_read checks its form and
- * sizes; frames are found again by name and id, cells must be those of the version, files are Parquet
+ * sizes; frames are found again by name and id, cells must be those of the version, files are such
  * below the root; its SQL runs in a sealed chamber that can open just these. */
 #ifndef AP_QUERY_PLAN_H
 #define AP_QUERY_PLAN_H
@@ -24,6 +24,7 @@ enum {
     AP_PLAN_TASKS_MAX = 4096, /* of a stage */
     AP_PLAN_CELLS_MAX = 1000000, /* of a frame */
     AP_PLAN_COLUMNS_MAX = 20000,
+    AP_PLAN_WITNESSES_MAX = 16,
     AP_PLAN_FOLDERS_MAX = 32, /* "column=value" above a file: as many as a virtual name has */
     AP_PLAN_SETUP_MAX = 1000
 };
@@ -34,9 +35,18 @@ struct ap_plan_column {
     const char *type; /* the engine's text */
 };
 
-/* Parquet files that the statement named, read as if they were a frame's cells. Keys are those of the
+struct ap_plan_list { /* of indices, rising */
+    size_t *items;
+    size_t count;
+};
+
+/* By whom files are read; what their keys may end in. */
+enum ap_plan_reader { AP_PLAN_PARQUET, AP_PLAN_CSV, AP_PLAN_JSON };
+
+/* Files that the statement named, read as if they were a frame's cells. Keys are those of the
  * root: whoever reads the plan opens nothing else. */
 struct ap_plan_files {
+    enum ap_plan_reader reader;
     bool by_name; /* columns are those of all files (union_by_name); else those of the first */
     struct ap_plan_column *columns; /* of all of them together */
     size_t column_count;
@@ -44,6 +54,8 @@ struct ap_plan_files {
     size_t folder_count;
     uint64_t *sizes;    /* of each, as it was when the plan was made */
     const char **etags; /* "": not known */
+    const char *options; /* of a reader of text: ", name = constant …"; else NULL */
+    struct ap_plan_list witnesses; /* of CSV: files that give all columns their types, whichever others are read with them */
 };
 
 struct ap_plan_frame {
@@ -61,11 +73,6 @@ struct ap_plan_frame {
 struct ap_plan_task {
     size_t first, count;
     uint64_t bytes;
-};
-
-struct ap_plan_list { /* of indices, rising */
-    size_t *items;
-    size_t count;
 };
 
 struct ap_plan_stage {
@@ -143,14 +150,17 @@ void ap_plan_free(struct ap_plan *plan);
 bool ap_plan_in_parts(const struct ap_plan *plan);
 /* The type of a column, whatever its case; NULL: there is none. */
 const char *ap_plan_files_type(const struct ap_plan_files *files, const char *column);
-/* May a plan name this key as a file? It ends in .parquet, as what a node may read by `apiary policy`
- * does, and is no record of the store's own (_queries/, _swarm/, _registry/, any _delta_log/).
- * codes: INVALID, DENIED */
-AP_CHECKED enum apiary_code ap_plan_file_key_check(const char *key, struct apiary_error *err);
+/* What keys of the reader's files end in, in words. */
+const char *ap_plan_reader_endings(enum ap_plan_reader reader);
+/* May a plan name this key as a file of the reader? It ends as the reader's files do, as what a node may
+ * read by `apiary policy` does, and is no record of the store's own (_queries/, _swarm/, _registry/, any _delta_log/ or
+ * _apiary_…/). codes: INVALID, DENIED */
+AP_CHECKED enum apiary_code ap_plan_file_key_check(enum ap_plan_reader reader, const char *key, struct apiary_error *err);
 /* The bytes that a file takes in a manifest, at most: there a plan is JSON in JSON in JSON. */
 uint64_t ap_plan_file_bytes(const char *key, const char *etag);
-/* Does it read files? */
+/* Does it read files? Also such that are no Parquet? */
 bool ap_plan_reads_files(const struct ap_plan *plan);
+bool ap_plan_reads_text(const struct ap_plan *plan);
 /* Has a stage of it several shards? */
 bool ap_plan_has_union(const struct ap_plan *plan);
 

@@ -1,5 +1,5 @@
-/* Files in a query that is to be divided: each call of read_parquet whose files every node can read becomes
- * a table, whose files are worked on as a frame's cells are (docs/decisions/0051).
+/* Files in a query that is to be divided: each call of read_parquet, read_csv or read_json whose files every node can
+ * read becomes a table, whose files are worked on as a frame's cells are (docs/decisions/0051; for text, plan_text.c).
  *
  * Its columns are asked for here, over all of its files, as one node would have them; a task reads its own
  * files in just these columns (ap_file_list_sql). What a task could not do in the same way is left to one
@@ -112,13 +112,14 @@ static bool same_folders(struct ap_str a, struct ap_str b)
     return true;
 }
 
-static const char *refusal(const struct ap_planner *planner, const struct ap_file_ref *ref)
+static const char *refusal(const struct ap_planner *planner, const struct ap_file_ref *ref, enum ap_plan_reader *reader)
 {
     const struct ap_source *source = planner->source;
-    if (!ap_str_equal_nocase(ref->function, AP_STR("read_parquet")) && !ap_str_equal_nocase(ref->function, AP_STR("parquet_scan")))
-        return "it reads files that are not Parquet";
+    if (!ap_planner_reader(ref, reader)) return "it reads files that are neither Parquet nor CSV nor JSON";
     if (!ref->constant || ref->path_count == 0) return "its files are not named by constants";
-    if (ref->others) return "its read_parquet has options that one node follows";
+    if (ref->others || (*reader == AP_PLAN_PARQUET && ref->option_count > 0)) return "its reader has options that one node follows";
+    const char *why = *reader != AP_PLAN_PARQUET ? ap_planner_text_refusal(*reader, ref) : NULL;
+    if (why != NULL) return why;
     if (planner->list_count == AP_PLANNER_LISTS_MAX) return "it names too many lists of files";
     if (ref->path_count > AP_PLAN_CELLS_MAX) return "it names too many files for one plan";
     for (size_t i = 0; i < ref->path_count; i++) {
@@ -147,7 +148,7 @@ static bool has_nameless_field(const char *type)
 
 /* Names that the engine made up, since a file has the same one twice ("a", "A_1") or an empty one ("C" and
  * its place), or that are ours. */
-static const char *odd_columns(const struct ap_described_list *columns)
+static const char *odd_columns(const struct ap_described_list *columns, enum ap_plan_reader reader)
 {
     for (size_t i = 0; i < columns->count; i++)
         if (has_nameless_field(columns->items[i].type)) return "its files have structs with fields without a name";
@@ -155,6 +156,7 @@ static const char *odd_columns(const struct ap_described_list *columns)
         struct ap_str name = ap_str_from(columns->items[i].name), prefix = AP_STR(AP_CUT_PREFIX);
         if (name.size >= prefix.size && ap_str_equal_nocase((struct ap_str) { name.data, prefix.size }, prefix))
             return "its files have a column whose name begins with " AP_CUT_PREFIX;
+        if (reader == AP_PLAN_CSV) continue; /* a name is made up in a file by itself, and found again there */
         char made_up[32];
         snprintf(made_up, sizeof made_up, "C%zu", i);
         if (ap_str_is(name, made_up)) return "its files may have a column without a name";
@@ -169,12 +171,17 @@ static const char *odd_columns(const struct ap_described_list *columns)
 }
 
 static enum apiary_code describe(struct ap_planner *planner, const struct ap_file_ref *ref,
-    struct ap_described_list *out, struct apiary_error *err)
+    enum ap_plan_reader reader, struct ap_described_list *out, struct apiary_error *err)
 {
     AP_AUTO(ap_texts) names = { 0 };
     AP_AUTO(ap_bytes) sql = { 0 };
     for (size_t i = 0; i < ref->path_count; i++) AP_TRY(ap_texts_add(&names, ref->paths[i], err));
-    AP_TRY(ap_bytes_add_text(&sql, "SELECT * FROM read_parquet(", err));
+    AP_TRY(ap_bytes_add_text(&sql, "SELECT * FROM ", err));
+    if (reader != AP_PLAN_PARQUET) {
+        AP_TRY(ap_planner_text_call(ref, reader, NULL, &sql, err));
+        return ap_source_describe(planner->source, ap_bytes_view(&sql), NULL, out, err);
+    }
+    AP_TRY(ap_bytes_add_text(&sql, "read_parquet(", err));
     AP_TRY(ap_files_list(&names, &sql, err));
     AP_TRY(ap_bytes_printf(&sql, err, ", union_by_name = %s%s)", ref->by_name ? "true" : "false",
         !ref->folders ? ", hive_partitioning = false" : ref->folders_asked ? ", hive_partitioning = true" : ""));
@@ -216,6 +223,13 @@ static enum apiary_code keep_folders(struct ap_planner *planner, const struct ap
     return APIARY_OK;
 }
 
+static enum apiary_code stays_outside(struct ap_planner *planner, enum ap_plan_reader reader, struct apiary_error *err)
+{
+    char why[128];
+    snprintf(why, sizeof why, "its files lie outside the store's root, or are not called %s", ap_plan_reader_endings(reader));
+    return ap_planner_give_up(planner, why, err);
+}
+
 static enum apiary_code pin_all(struct ap_planner *planner, const struct ap_file_ref *ref,
     struct ap_plan_frame *list, struct ap_plan_files *files, struct apiary_error *err)
 {
@@ -228,9 +242,12 @@ static enum apiary_code pin_all(struct ap_planner *planner, const struct ap_file
         AP_AUTO(ap_bytes) key = { 0 };
         const struct ap_named_file *file = ap_file_noted(planner->source, ref->paths[i]);
         bool inside = false;
-        AP_TRY(ap_file_pin(planner->source->session, file, &key, &inside, err));
-        if (!inside) return ap_planner_give_up(planner, "its files lie outside the store's root, or are not called .parquet", err);
-        if (ref->folders && folders_in(ref->paths[i]) > 0 && !ap_file_name_fits(rest_of(ref->paths[i]), ap_bytes_view(&key)))
+        AP_TRY(ap_file_pin(planner->source->session, file, files->reader, &key, &inside, err));
+        if (!inside) return stays_outside(planner, files->reader, err);
+        /* An ending says how a file of text is compressed. */
+        bool named = ap_file_name_fits(rest_of(ref->paths[i]), ap_bytes_view(&key));
+        if (!named && files->reader != AP_PLAN_PARQUET) return ap_planner_give_up(planner, "links are among its files", err);
+        if (ref->folders && folders_in(ref->paths[i]) > 0 && !named)
             return ap_planner_give_up(planner, "folders above its store, or links, are columns", err);
         planner->lists_bytes += ap_plan_file_bytes(ap_bytes_text(&key), file->object.etag);
         if (planner->lists_bytes > LISTS_BYTES_MAX) return ap_planner_give_up(planner, "its files are too many for one plan", err);
@@ -252,19 +269,22 @@ static enum apiary_code add_list(struct ap_planner *planner, const struct ap_fil
     AP_AUTO(ap_bytes) text = { 0 };
     AP_AUTO(ap_bytes) nothing = { 0 };
     char view[64];
-    const char *why = refusal(planner, ref);
+    enum ap_plan_reader reader = AP_PLAN_PARQUET;
+    const char *why = refusal(planner, ref, &reader);
     if (why != NULL) return ap_planner_give_up(planner, why, err);
     struct ap_plan_files *files = ap_arena_alloc(&planner->plan->arena, sizeof *files);
     if (files == NULL) return ap_fail_memory(err, "a plan");
-    *files = (struct ap_plan_files) { .by_name = ref->by_name };
+    *files = (struct ap_plan_files) { .reader = reader, .by_name = ref->by_name };
     list.files = files;
     AP_TRY(pin_all(planner, ref, &list, files, err));
     if (ap_planner_gave_up(planner)) return APIARY_OK;
-    AP_TRY(describe(planner, ref, &columns, err));
-    why = odd_columns(&columns);
+    const struct ap_described_list *known = planner->wish->columns != NULL ? planner->wish->columns : &columns;
+    if (known == &columns) AP_TRY(describe(planner, ref, reader, &columns, err));
+    why = odd_columns(known, reader);
     if (why != NULL) return ap_planner_give_up(planner, why, err);
-    AP_TRY(keep_columns(planner, &columns, files, err));
-    AP_TRY(keep_folders(planner, ref, files, err));
+    AP_TRY(keep_columns(planner, known, files, err));
+    if (reader == AP_PLAN_PARQUET) AP_TRY(keep_folders(planner, ref, files, err));
+    else AP_TRY(ap_planner_take_text(planner, ref, known, files, err));
     if (ap_planner_gave_up(planner)) return APIARY_OK;
     snprintf(view, sizeof view, "\"" VIEW "%zu\"", planner->list_count);
     AP_TRY(ap_planner_keep_text(planner, ap_str_from(view), &list.view, err));

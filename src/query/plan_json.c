@@ -27,12 +27,21 @@ bool ap_plan_reads_files(const struct ap_plan *plan)
     return false;
 }
 
+bool ap_plan_reads_text(const struct ap_plan *plan)
+{
+    for (size_t i = 0; i < plan->frame_count; i++)
+        if (plan->frames[i].files != NULL && plan->frames[i].files->reader != AP_PLAN_PARQUET) return true;
+    return false;
+}
+
 const char *ap_plan_files_type(const struct ap_plan_files *files, const char *column)
 {
     for (size_t i = 0; i < files->column_count; i++)
         if (strcasecmp(files->columns[i].name, column) == 0) return files->columns[i].type;
     return NULL;
 }
+
+static const char *const reader_names[] = { "parquet", "csv", "json" };
 
 /* ---- writing ---- */
 
@@ -81,6 +90,10 @@ static void add_files(yyjson_mut_doc *doc, yyjson_mut_val *frame, const struct a
     for (size_t i = 0; i < count; i++) yyjson_mut_arr_add_uint(doc, sizes, files->sizes[i]);
     yyjson_mut_val *etags = yyjson_mut_obj_add_arr(doc, object, "etags");
     for (size_t i = 0; i < count; i++) yyjson_mut_arr_add_str(doc, etags, files->etags[i]);
+    if (files->reader == AP_PLAN_PARQUET) return;
+    yyjson_mut_obj_add_str(doc, object, "reader", reader_names[files->reader]);
+    yyjson_mut_obj_add_str(doc, object, "options", files->options);
+    add_list(doc, object, "witnesses", &files->witnesses);
 }
 
 static void add_frame(yyjson_mut_doc *doc, yyjson_mut_val *list, const struct ap_plan_frame *frame)
@@ -324,13 +337,32 @@ static enum apiary_code read_columns(
     return APIARY_OK;
 }
 
-enum apiary_code ap_plan_file_key_check(const char *key, struct apiary_error *err)
+const char *ap_plan_reader_endings(enum ap_plan_reader reader)
+{
+    static const char *const words[] = { ".parquet", ".csv or .tsv", ".json, .jsonl or .ndjson" };
+    return words[reader];
+}
+
+/* ".csv", ".csv.gz", … */
+static bool ends_well(enum ap_plan_reader reader, struct ap_str key)
+{
+    static const char *const endings[][4] = { { ".parquet" }, { ".csv", ".tsv" }, { ".json", ".jsonl", ".ndjson" } };
+    if (reader != AP_PLAN_PARQUET && ap_str_ends_with(key, AP_STR(".gz"))) key.size -= 3;
+    else if (reader != AP_PLAN_PARQUET && ap_str_ends_with(key, AP_STR(".zst"))) key.size -= 4;
+    for (const char *const *ending = endings[reader]; *ending != NULL; ending++)
+        if (ap_str_ends_with(key, ap_str_from(*ending))) return true;
+    return false;
+}
+
+enum apiary_code ap_plan_file_key_check(enum ap_plan_reader reader, const char *key, struct apiary_error *err)
 {
     struct ap_str text = ap_str_from(key), first = { key, strcspn(key, "/") };
     AP_TRY(ap_store_key_check(key, err));
     bool log = ap_str_starts_with(text, AP_STR("_delta_log/")) || strstr(key, "/_delta_log/") != NULL;
-    if (ap_str_ends_with(text, AP_STR(".parquet")) && !ap_location_is_own(first) && !log) return APIARY_OK;
-    return ap_fail(err, APIARY_DENIED, "%s is not read as a file of a plan: it must end in .parquet and be no record of the store", key);
+    bool notes = ap_str_starts_with(text, AP_STR("_apiary_")) || strstr(key, "/_apiary_") != NULL;
+    if (ends_well(reader, text) && !ap_location_is_own(first) && !log && !notes) return APIARY_OK;
+    return ap_fail(err, APIARY_DENIED, "%s is not read as a file of a plan: it must end in %s and be no record of the store",
+        key, ap_plan_reader_endings(reader));
 }
 
 static uint64_t nested_bytes(const char *text)
@@ -366,6 +398,23 @@ static enum apiary_code read_pins(
     return APIARY_OK;
 }
 
+/* By whom they are read; "": it is Parquet, as of nodes that know nothing else. */
+static enum apiary_code read_reader(
+    const struct reading *reading, yyjson_val *object, size_t count, struct ap_plan_files *files)
+{
+    struct ap_str name = { 0 };
+    if (yyjson_obj_get(object, "reader") == NULL) return APIARY_OK;
+    if (!ap_json_str(object, "reader", &name)) return wrong(reading, "reader");
+    for (size_t i = AP_PLAN_CSV; i < sizeof reader_names / sizeof *reader_names; i++)
+        if (ap_str_is(name, reader_names[i])) files->reader = (enum ap_plan_reader)i;
+    if (files->reader == AP_PLAN_PARQUET) return wrong(reading, "reader");
+    if (!files->by_name) return wrong(reading, "text that is not read by name");
+    AP_TRY(text_of(reading, yyjson_obj_get(object, "options"), "options", true, &files->options));
+    AP_TRY(list_of(reading, object, "witnesses", count, &files->witnesses));
+    bool fits = (files->reader == AP_PLAN_CSV) == (files->witnesses.count > 0) && files->witnesses.count <= AP_PLAN_WITNESSES_MAX;
+    return fits ? APIARY_OK : wrong(reading, "witnesses");
+}
+
 static enum apiary_code read_files(
     const struct reading *reading, yyjson_val *object, struct ap_plan_frame *frame)
 {
@@ -382,7 +431,8 @@ static enum apiary_code read_files(
         for (size_t j = 0; j < i; j++)
             if (strcasecmp(files->folders[i], files->folders[j]) == 0) return wrong(reading, "folders of one column");
     }
-    for (size_t i = 0; i < frame->cell_count; i++) AP_TRY(ap_plan_file_key_check(frame->cells[i], reading->err));
+    AP_TRY(read_reader(reading, object, frame->cell_count, files));
+    for (size_t i = 0; i < frame->cell_count; i++) AP_TRY(ap_plan_file_key_check(files->reader, frame->cells[i], reading->err));
     frame->files = files;
     return read_pins(reading, object, frame->cell_count, files);
 }

@@ -64,7 +64,7 @@ static const char *whole_reason(const struct ap_source *source)
     const struct ap_session *session = source->session;
     if (source->tree == NULL) return "the engine has no syntax tree of it";
     if (source->input_count > 0) return "it reads a table of the caller";
-    if (source->scan_count + source->names.file_count == 0) return "it reads no frame and no Parquet file";
+    if (source->scan_count + source->names.file_count == 0) return "it reads no frame and no file";
     if (source->scan_count > AP_PLAN_FRAMES_MAX) return "it names too many frames";
     for (size_t i = 0; i < source->scan_count; i++)
         if (ap_name_temporary(&source->scans[i].entry.name)) return "it reads a temporary frame";

@@ -72,7 +72,7 @@ AP_CHECKED enum apiary_code ap_planner_fix_constants(
 
 /* ---- plan_files.c ---- */
 
-/* Calls of read_parquet over files that every node can read become tables: planner->lists. */
+/* Calls of read_parquet, read_csv and read_json over files that every node can read become tables: planner->lists. */
 AP_CHECKED enum apiary_code ap_planner_take_files(
     struct ap_planner *planner, yyjson_doc **tree, struct apiary_error *err);
 /* The list that the reference means, SIZE_MAX: none. */
@@ -86,6 +86,19 @@ AP_CHECKED enum apiary_code ap_planner_frame_nothing(
     struct ap_planner *planner, size_t index, struct ap_bytes *out, struct apiary_error *err);
 /* Has a list a column of this name? *exact stays true if all of them are integers or decimals. */
 bool ap_planner_list_column(const struct ap_planner *planner, struct ap_str name, bool *exact);
+
+/* ---- plan_text.c ---- */
+
+/* By whom the files are read; false: by none whose files are divided. */
+bool ap_planner_reader(const struct ap_file_ref *ref, enum ap_plan_reader *out);
+/* What leaves such a call to one node, by its arguments; NULL: nothing. */
+const char *ap_planner_text_refusal(enum ap_plan_reader reader, const struct ap_file_ref *ref);
+/* The call over some of its files; NULL: over all. */
+AP_CHECKED enum apiary_code ap_planner_text_call(const struct ap_file_ref *ref, enum ap_plan_reader reader,
+    const struct ap_plan_list *items, struct ap_bytes *out, struct apiary_error *err);
+/* What a task needs beside columns, the call's being known, or why not. */
+AP_CHECKED enum apiary_code ap_planner_take_text(struct ap_planner *planner, const struct ap_file_ref *ref,
+    const struct ap_described_list *columns, struct ap_plan_files *files, struct apiary_error *err);
 
 /* ---- plan_stage.c ---- */
 

@@ -126,7 +126,7 @@ static enum apiary_code grant(struct ap_source *source, struct ap_store *store, 
     AP_AUTO(ap_bytes) name = { 0 };
     AP_TRY(ap_cell_set_add_object(source->cells, store, key, object, parquet, &name, err));
     struct ap_named_file file = { .name = ap_bytes_text(&name), .store = store, .key = key, .object = *object };
-    if (parquet) AP_TRY(ap_file_note(source, &file, err));
+    AP_TRY(ap_file_note(source, &file, err));
     return ap_texts_add(names, ap_bytes_view(&name), err);
 }
 

@@ -14,6 +14,7 @@ struct ap_plan_wish {
     size_t tasks;         /* of each stage that is cut, as far as there are cells; 0: by size */
     unsigned mistakes;    /* enum ap_cut_mistake: tests */
     uint64_t first_bytes; /* see ap_cut_options; 0: the size of a task */
+    const struct ap_described_list *columns; /* of the files that it reads, and of nothing else; NULL: they are asked for */
 };
 /* The environment's APIARY_TEST_CUT ("tasks=3,first=1,mistakes=0"): for tests alone. */
 struct ap_plan_wish ap_plan_wish_of_tests(void);

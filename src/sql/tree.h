@@ -30,6 +30,11 @@ struct ap_table_ref {
     struct ap_predicate *predicate;
 };
 /* A table function call that names files: read_csv('x'), FROM 'x.parquet', … */
+struct ap_file_option {
+    struct ap_str name;
+    struct ap_str value; /* SQL of a constant */
+};
+
 struct ap_file_ref {
     struct ap_str function; /* "read_parquet"; for FROM 'x': "" */
     struct ap_str *paths;   /* constant string arguments */
@@ -38,7 +43,9 @@ struct ap_file_ref {
     bool by_name;  /* union_by_name = true */
     bool folders;  /* false: hive_partitioning = false */
     bool folders_asked; /* hive_partitioning = true; else the engine looks whether there are such */
-    bool others;   /* it has other arguments than these two, or numbers its rows */
+    struct ap_file_option *options; /* other arguments than these two, in order */
+    size_t option_count;
+    bool others; /* an argument is no constant, or there are too many; or it numbers its rows */
     size_t
         query_location; /* byte offset of the function's name (or of the quoted name) in the text */
     yyjson_val *node;

@@ -7,10 +7,11 @@
  *   (2) The right side of a RECURSIVE_CTE_NODE sees the name that it defines. */
 #include "sql/tree_private.h"
 
+#include "core/alloc.h"
 #include "core/map.h"
 #include "sql/lexer.h"
 
-enum { TABLES_MAX = 100000, FUNCTIONS_MAX = 10000 };
+enum { TABLES_MAX = 100000, FUNCTIONS_MAX = 10000, OPTIONS_MAX = 64 };
 
 struct walk {
     struct ap_arena *arena;
@@ -167,25 +168,23 @@ static bool is_series(struct ap_str name)
     return false;
 }
 
-/* TRUE, or 't'::BOOLEAN, as which the engine writes it down. */
-static bool constant_bool(yyjson_val *expression, bool *out)
+/* An argument that is neither of the two that are known. */
+static enum apiary_code note_option(struct walk *walk, struct ap_str name, yyjson_val *value, struct ap_file_ref *ref)
 {
-    struct ap_str text;
-    bool cast = ap_node_is(expression, "class", "CAST");
-    if (cast && !ap_str_is(ap_node_str(yyjson_obj_get(expression, "cast_type"), "id"), "BOOLEAN"))
-        return false;
-    if (cast) expression = yyjson_obj_get(expression, "child");
-    if (constant_text(expression, &text)) {
-        *out = ap_str_is(text, "t") || ap_str_equal_nocase(text, AP_STR("true"));
-        return *out || ap_str_is(text, "f") || ap_str_equal_nocase(text, AP_STR("false"));
-    }
-    yyjson_val *value = yyjson_obj_get(yyjson_obj_get(expression, "value"), "value");
-    *out = yyjson_get_bool(value);
-    return ap_node_is(expression, "class", "CONSTANT") && yyjson_is_bool(value);
+    AP_AUTO(ap_bytes) text = { 0 };
+    bool constant = false, good = true;
+    AP_TRY(ap_node_constant(value, &text, &constant, walk->err));
+    if (ref->options == NULL) ref->options = ap_arena_alloc(walk->arena, OPTIONS_MAX * sizeof *ref->options);
+    if (ref->options == NULL) return ap_fail_memory(walk->err, "a statement's names");
+    bool ours = ap_str_equal_nocase(name, AP_STR("union_by_name")) || ap_str_equal_nocase(name, AP_STR("hive_partitioning"));
+    ref->others |= !constant || ours || name.size == 0 || ref->option_count == OPTIONS_MAX;
+    if (ref->others) return APIARY_OK;
+    ref->options[ref->option_count++] = (struct ap_file_option) { name, ap_arena_str(walk->arena, ap_bytes_view(&text), &good) };
+    return good ? APIARY_OK : ap_fail_memory(walk->err, "a statement's names");
 }
 
 /* The arguments behind the first of a call of a reader: name = value, or name := value. */
-static void note_options(yyjson_val *node, struct ap_file_ref *ref)
+static enum apiary_code note_options(struct walk *walk, yyjson_val *node, struct ap_file_ref *ref)
 {
     yyjson_val *children = yyjson_obj_get(yyjson_obj_get(node, "function"), "children"), *child;
     struct ap_str ordinality = ap_node_str(node, "with_ordinality");
@@ -199,11 +198,13 @@ static void note_options(yyjson_val *node, struct ap_file_ref *ref)
         yyjson_val *first = yyjson_arr_get_first(names);
         struct ap_str name = compares ? (struct ap_str) { yyjson_get_str(first), yyjson_get_len(first) }
                                       : ap_node_str(child, "alias");
-        bool known = constant_bool(compares ? yyjson_obj_get(child, "right") : child, &value);
+        yyjson_val *given = compares ? yyjson_obj_get(child, "right") : child;
+        bool known = ap_node_bool(given, &value);
         if (known && ap_str_equal_nocase(name, AP_STR("union_by_name"))) ref->by_name = value;
         else if (known && ap_str_equal_nocase(name, AP_STR("hive_partitioning"))) ref->folders = ref->folders_asked = value;
-        else ref->others = true;
+        else AP_TRY(note_option(walk, name, given, ref));
     }
+    return APIARY_OK;
 }
 
 static enum apiary_code note_table_function(struct walk *walk, yyjson_val *node)
@@ -215,7 +216,7 @@ static enum apiary_code note_table_function(struct walk *walk, yyjson_val *node)
         .function = name, .query_location = ap_node_location(function), .folders = true, .node = node
     };
     if (ap_is_file_function(name)) {
-        note_options(node, &ref);
+        AP_TRY(note_options(walk, node, &ref));
         ref.constant = constant_texts(walk, argument, &ref.paths, &ref.path_count);
         return add_file(walk, &ref);
     }

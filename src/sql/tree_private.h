@@ -32,6 +32,12 @@ bool ap_is_file_name(struct ap_str name);
 /* Table functions whose first argument is a file, or a list of them. */
 bool ap_is_file_function(struct ap_str name);
 
+/* tree_constant.c: TRUE, or 't'::BOOLEAN, as which the engine writes it down. */
+bool ap_node_bool(yyjson_val *expression, bool *out);
+/* The SQL of a text, a whole number, a boolean, a list or a struct of such. *is false: it is none of them,
+ * and what was added is of no use. */
+AP_CHECKED enum apiary_code ap_node_constant(
+    yyjson_val *expression, struct ap_bytes *out, bool *is, struct apiary_error *err);
 /* tree_ledger.c: fills in ledger_only and the asks. */
 AP_CHECKED enum apiary_code ap_tree_find_asks(struct ap_arena *arena, yyjson_val *node,
     struct ap_tree_names *names, struct apiary_error *err);

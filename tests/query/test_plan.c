@@ -268,6 +268,80 @@ static void a_plan_over_files(void **state)
     refuse(files, cases, AP_COUNT(cases));
 }
 
+/* The same list of CSV. */
+static void as_csv(struct ap_bytes *out)
+{
+    struct apiary_error err = { 0 };
+    struct ap_str rest = ap_str_from(files);
+    static const struct {
+        const char *from, *to;
+    } changes[] = { { "\"etags\":[\"x-1\",\"\"]", "\"etags\":[\"x-1\",\"\"],\"reader\":\"csv\",\"options\":\", skip = 1\",\"witnesses\":[1]" },
+        { "in/a.parquet", "in/a.csv" }, { "in/b.parquet", "in/b.tsv.gz" } };
+    for (size_t i = 0; i < AP_COUNT(changes); i++) {
+        size_t at = ap_str_find(rest, ap_str_from(changes[i].from));
+        assert_int_not_equal(at, SIZE_MAX);
+        assert_ok(ap_bytes_add(out, rest.data, at, &err));
+        assert_ok(ap_bytes_add_text(out, changes[i].to, &err));
+        at += strlen(changes[i].from);
+        rest = (struct ap_str) { rest.data + at, rest.size - at };
+    }
+    assert_ok(ap_bytes_add_str(out, rest, &err));
+}
+
+static void a_plan_over_text(void **state)
+{
+    static const struct refusal cases[] = {
+        { "an unknown reader", "\"csv\"", "\"xml\"", "reader", APIARY_CORRUPT },
+        { "Parquet, said", "\"csv\"", "\"parquet\"", "reader", APIARY_CORRUPT },
+        { "no word", "\"csv\"", "1", "reader", APIARY_CORRUPT },
+        { "not by name", "\"byName\":true", "\"byName\":false", "by name", APIARY_CORRUPT },
+        { "no options", "\"options\":\", skip = 1\",", "", "options", APIARY_CORRUPT },
+        { "none of them", "\"witnesses\":[1]", "\"witnesses\":[]", "witnesses", APIARY_CORRUPT },
+        { "one that is not there", "\"witnesses\":[1]", "\"witnesses\":[2]", "witnesses", APIARY_CORRUPT },
+        { "one twice", "\"witnesses\":[1]", "\"witnesses\":[1,1]", "witnesses", APIARY_CORRUPT },
+        { "of JSON", "\"csv\"", "\"json\"", "witnesses", APIARY_CORRUPT },
+        { "Parquet among it", "in/a.csv", "in/a.parquet", "in/a.parquet", APIARY_DENIED },
+        { "JSON among it", "in/a.csv", "in/a.json", "in/a.json", APIARY_DENIED },
+        { "packed in another way", "in/b.tsv.gz", "in/b.tsv.bz2", "in/b.tsv.bz2", APIARY_DENIED },
+        { "above the store", "in/a.csv", "../a.csv", "..", APIARY_INVALID },
+        { "a record of the registry", "in/a.csv", "_registry/a.csv", "_registry", APIARY_DENIED },
+        { "what vacuum noted", "in/a.csv", "main/main/f/_apiary_vacuum/a.csv", "_apiary_vacuum", APIARY_DENIED },
+        { "pins of the root", "in/a.csv", "_apiary_pins/a.csv", "_apiary_pins", APIARY_DENIED },
+    };
+    struct apiary_error err = { 0 };
+    struct ap_plan *plan = NULL;
+    AP_AUTO(ap_bytes) csv = { 0 };
+    AP_AUTO(ap_bytes) again = { 0 };
+    (void)state;
+    as_csv(&csv);
+    assert_ok(ap_plan_read(ap_bytes_view(&csv), &plan, &err));
+    assert_true(ap_plan_reads_files(plan) && ap_plan_reads_text(plan));
+    assert_int_equal(plan->frames[0].files->reader, AP_PLAN_CSV);
+    assert_string_equal(plan->frames[0].files->options, ", skip = 1");
+    assert_int_equal(plan->frames[0].files->witnesses.items[0], 1);
+    assert_ok(ap_plan_write(plan, &again, &err));
+    assert_string_equal(ap_bytes_text(&again), ap_bytes_text(&csv));
+    ap_plan_free(plan);
+    refuse(ap_bytes_text(&csv), cases, AP_COUNT(cases));
+}
+
+/* What a plan may name as JSON: never a record of the store. */
+static void keys_of_files(void **state)
+{
+    static const struct {
+        enum ap_plan_reader reader;
+        const char *key;
+        enum apiary_code code;
+    } cases[] = { { AP_PLAN_JSON, "in/a.json", APIARY_OK }, { AP_PLAN_JSON, "in/a.ndjson.zst", APIARY_OK }, { AP_PLAN_JSON, "a.jsonl", APIARY_OK },
+        { AP_PLAN_JSON, "main/main/f/_delta_log/00000000000000000000.json", APIARY_DENIED }, { AP_PLAN_JSON, "_registry/main/00000000000000000000.json", APIARY_DENIED },
+        { AP_PLAN_JSON, "_swarm/nodes/a.json", APIARY_DENIED }, { AP_PLAN_JSON, "f/_apiary_vacuum/a.plan.json", APIARY_DENIED },
+        { AP_PLAN_JSON, "in/a.csv", APIARY_DENIED }, { AP_PLAN_JSON, "in/a.gz", APIARY_DENIED }, { AP_PLAN_CSV, "in/a.csv.zst", APIARY_OK },
+        { AP_PLAN_CSV, "in/csv", APIARY_DENIED }, { AP_PLAN_PARQUET, "in/a.parquet", APIARY_OK }, { AP_PLAN_PARQUET, "in/a.parquet.gz", APIARY_DENIED } };
+    struct apiary_error err = { 0 };
+    (void)state;
+    for (size_t i = 0; i < AP_COUNT(cases); i++) assert_code_in(cases[i].key, ap_plan_file_key_check(cases[i].reader, cases[i].key, &err), cases[i].code);
+}
+
 /* The list grows by no more than it is counted for, whatever stands in its names. */
 static void files_are_counted(void **state)
 {
@@ -407,6 +481,8 @@ int main(void)
         cmocka_unit_test(a_plan_that_puts_cells_together),
         cmocka_unit_test(a_plan_over_several_frames),
         cmocka_unit_test(a_plan_over_files),
+        cmocka_unit_test(a_plan_over_text),
+        cmocka_unit_test(keys_of_files),
         cmocka_unit_test(files_are_counted),
         cmocka_unit_test(refuses_to_write_what_is_out_of_form),
         cmocka_unit_test(no_memory),

@@ -163,19 +163,35 @@ static void names_by_tokens(void **state)
 #define OPTION(name, value) \
     ",{\"class\":\"COMPARISON\",\"type\":\"COMPARE_EQUAL\",\"left\":{\"column_names\":[\"" name "\"]},\"right\":" value "}"
 
+#define TYPED(type, value) "{\"class\":\"CONSTANT\",\"alias\":\"\",\"value\":{\"type\":{\"id\":\"" type "\"},\"is_null\":false,\"value\":" value "}}"
+#define CALL(name, children) "{\"class\":\"FUNCTION\",\"function_name\":\"" name "\",\"children\":[" children "]}"
+
 /* What of a reader's arguments is known, and what makes it more than a list of files. */
 static void options_of_readers(void **state)
 {
     static const struct {
         const char *label, *options, *ordinality;
         bool by_name, folders, others, asked;
+        const char *kept; /* of the other arguments */
     } cases[] = {
         { "none", "", "WITHOUT_ORDINALITY", false, true, false },
         { "by name", OPTION("union_by_name", TRUE_TREE), "WITHOUT_ORDINALITY", true, true, false },
         { "no folders", OPTION("Hive_Partitioning", FALSE_TREE), "WITHOUT_ORDINALITY", false, false, false },
         { "both", OPTION("union_by_name", FALSE_TREE) OPTION("hive_partitioning", TRUE_TREE), "", false, true, false, true },
         { ":=", ",{\"class\":\"CONSTANT\",\"alias\":\"union_by_name\",\"value\":{\"value\":true}}", "", true, true, false },
-        { "another", OPTION("filename", TRUE_TREE), "", false, true, true },
+        { "another", OPTION("filename", TRUE_TREE), "", false, true, false, false, "filename=true;" },
+        { "texts and numbers", OPTION("delim", TYPED("VARCHAR", "\"'\"")) OPTION("skip", TYPED("INTEGER", "-1")), "", false, true, false, false, "delim='''';skip=-1;" },
+        { "lists", OPTION("nullstr", CALL("list_value", TYPED("VARCHAR", "\"a\"") "," TYPED("VARCHAR", "\"\""))), "", false, true, false, false,
+            "nullstr=['a', ''];" },
+        { "structs", OPTION("types", CALL("struct_pack", "{\"class\":\"CONSTANT\",\"alias\":\"a b\",\"value\":{\"type\":{\"id\":\"VARCHAR\"},\"value\":\"DATE\"}}")),
+            "", false, true, false, false, "types={'a b': 'DATE'};" },
+        { "a struct without names", OPTION("types", CALL("struct_pack", TYPED("VARCHAR", "\"DATE\""))), "", false, true, true },
+        { "a parameter in a list", OPTION("nullstr", CALL("list_value", "{\"class\":\"PARAMETER\"}")), "", false, true, true },
+        { "an empty list", OPTION("nullstr", CALL("list_value", "")), "", false, true, true },
+        { "a call", OPTION("delim", CALL("chr", TYPED("INTEGER", "9"))), "", false, true, true },
+        { "NULL", OPTION("nullstr", "{\"class\":\"CONSTANT\",\"value\":{\"type\":{\"id\":\"VARCHAR\"},\"is_null\":true,\"value\":\"x\"}}"), "", false, true, true },
+        { "a fraction", OPTION("f", TYPED("DECIMAL", "5")), "", false, true, true },
+        { "a cast", OPTION("f", "{\"class\":\"CAST\",\"child\":" TYPED("VARCHAR", "\"t\"") ",\"cast_type\":{\"id\":\"DATE\"}}"), "", false, true, true },
         { "no constant", OPTION("union_by_name", "{\"class\":\"COLUMN_REF\",\"column_names\":[\"x\"]}"), "", false, true, true },
         { "no boolean", OPTION("union_by_name", "{\"class\":\"CONSTANT\",\"value\":{\"value\":1}}"), "", false, true, true },
         { "by position", ",{\"class\":\"CONSTANT\",\"alias\":\"\",\"value\":{\"value\":true}}", "", false, true, true },
@@ -200,6 +216,10 @@ static void options_of_readers(void **state)
         assert_int_in(cases[i].label, names.files[0].folders, cases[i].folders);
         assert_int_in(cases[i].label, names.files[0].others, cases[i].others);
         assert_int_in(cases[i].label, names.files[0].folders_asked, cases[i].asked);
+        ap_bytes_clear(&text);
+        for (size_t j = 0; j < names.files[0].option_count; j++)
+            assert_ok(ap_bytes_printf(&text, &err, AP_FMT "=" AP_FMT ";", AP_ARG(names.files[0].options[j].name), AP_ARG(names.files[0].options[j].value)));
+        assert_string_in(cases[i].label, ap_bytes_text(&text), cases[i].kept != NULL ? cases[i].kept : "");
         ap_texts_done(&names.functions);
         yyjson_doc_free(tree);
     }
