@@ -1,4 +1,4 @@
-/* Parts of plans run in an engine instance that the chamber keeps for them (decision 58): opening one takes as long as a small
+/* Parts of plans run in an engine instance that the chamber keeps for them (decision 59): opening one takes as long as a small
  * part. What a plan says may come from anybody who can write to the store. So they share with nobody else; what
  * sets a part up makes schemas, which are undone, and views, in a transaction that is rolled back; its texts touch
  * nothing that is the instance's own; and the chamber runs nothing but a query there. A part that is not so
