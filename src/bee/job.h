@@ -27,6 +27,7 @@ struct bee_hive { /* what all jobs of this process share */
     struct bee_kept kept[BEE_KEPT_MAX];
     size_t kept_places; /* of them that may be used: 1 … BEE_KEPT_MAX */
     uint64_t kept_uses;
+    uint64_t resident_bytes; /* the least of this process when a kept one was opened */
     uint64_t memory_bytes;       /* budget of the widest statement */
 };
 

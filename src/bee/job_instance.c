@@ -158,6 +158,8 @@ static enum apiary_code fill_place(struct job *job)
         job, bee_stable_take(hive->stable, &job->measures, &instance, &job->why.err)));
     job->place->instance = instance;
     job->place->parts = job->of_plan;
+    uint64_t resident = bee_resident_bytes(); /* with what closes still, perhaps */
+    if (hive->resident_bytes == 0 || resident < hive->resident_bytes) hive->resident_bytes = resident;
     AP_TRY(ap_bytes_add_str(&job->place->settings, ap_bytes_view(&job->settings), &job->why.err));
     AP_TRY(apply_settings(job, instance));
     return bee_instance_keep(instance, &job->why.err);
@@ -234,15 +236,30 @@ enum apiary_code bee_job_take_instance(struct job *job)
 
 /* ---- after the job ---- */
 
-/* Its memory grew by more than only closing it gives back. What closes or opens meanwhile blurs it. */
+static struct bee_kept *most_grown(struct bee_hive *hive)
+{
+    struct bee_kept *most = NULL;
+    for (size_t i = 0; i < hive->kept_places; i++)
+        if (hive->kept[i].instance != NULL && (most == NULL || hive->kept[i].grown_bytes > most->grown_bytes)) most = &hive->kept[i];
+    return most;
+}
+
+/* Is the job's instance to be closed for the memory that only this gives back? Where all together hold too much, the one that grew most
+ * goes. What closes or opens meanwhile blurs the figures. */
 static bool has_grown(struct job *job)
 {
+    struct bee_hive *hive = job->hive;
     uint64_t before = job->resident_bytes, now = bee_resident_bytes(), *grown = &job->place->grown_bytes;
-    uint64_t most = job->instance->work.memory_bytes / KEPT_GROWTH_PART;
+    uint64_t most = job->instance->work.memory_bytes / KEPT_GROWTH_PART, allowed = hive->resident_bytes;
     if (most < KEPT_GROWTH_MIN) most = KEPT_GROWTH_MIN;
     if (before == 0 || now == 0) return true;
     *grown = *grown + now > before ? *grown + now - before : 0;
-    return *grown > most;
+    if (*grown > most) return true;
+    for (size_t i = 0; i < hive->kept_places; i++) allowed += hive->kept[i].instance != NULL ? most : 0;
+    if (now <= allowed) return false;
+    struct bee_kept *one = most_grown(hive);
+    if (one != job->place) drop_kept(hive, one);
+    return one == job->place;
 }
 
 /* What the job made in the kept instance is taken back, its connection closed. false: it is not to be
