@@ -212,7 +212,8 @@ enum apiary_code ap_file_list_sql(struct ap_source *source, const struct ap_plan
     AP_AUTO(ap_texts) names = { 0 };
     if (count == 0) return ap_file_list_nothing(files, out, err);
     if (files->reader != AP_PLAN_PARQUET) return text_sql(source, list, first, count, out, err);
-    /* Else columns are those of the list's first file, which then is read for them alone. */
+    /* Else columns are those of the list's first file, which then is read for them alone. (Its rows are read too, and dropped: under
+     * the name of text_sql they would not be, but the engine then tells of a file that differs as if it differed from itself.) */
     bool led = !files->by_name && first > 0;
     AP_TRY(ap_cell_set_scan(source->cells, err));
     if (led) AP_TRY(grant(source, list, 0, true, &names, err));

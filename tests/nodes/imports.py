@@ -155,12 +155,13 @@ def as_one_node(swarm):
     assert rows(swarm, f"SELECT count(*), count(p) FROM h0off WHERE day = DATE '2026-01-02'") == [["1", "0"]]
     assert [line[0] for line in rows(swarm, "DESCRIBE SELECT * FROM h2force")] == ["a", "p"]
     # The first file's columns, where it is not by name.
-    plain = pattern(swarm, put(swarm, "plain", {f"{n}.parquet": f"SELECT {n} AS a, 'x' AS b" + (", 1 AS c" if n else "") for n in range(6)}))
-    for frame, mode in (("o", "force"), ("o1", "off")):
-        code, _, err = swarm.run("sql", f"CREATE FRAME {frame} AS SELECT * FROM read_parquet('{plain}')", "--set", f"distributed={mode}")
-        assert code == 0, err
-    same(swarm, "SELECT * FROM {} ORDER BY a", "o", "o1")
-    is_shared(swarm, f"read_parquet('{plain}')")
+    for frame, column in (("o", "b"), ("w", "FileName")):  # by the name of a file its rows are left out
+        plain = pattern(swarm, put(swarm, f"plain{frame}", {f"{n}.parquet": f"SELECT {n} AS a, 'x' AS {column}" + (", 1 AS c" if n else "") for n in range(6)}))
+        for made, mode in ((frame, "force"), (f"{frame}1", "off")):
+            code, _, err = swarm.run("sql", f"CREATE FRAME {made} AS SELECT * FROM read_parquet('{plain}')", "--set", f"distributed={mode}")
+            assert code == 0, err
+        same(swarm, "SELECT * FROM {} ORDER BY a", frame, f"{frame}1")
+        is_shared(swarm, f"read_parquet('{plain}')")
     assert REMOTE or [by_swarm(swarm, name) for name in ("m", "m1", "n", "n1", "o", "o1")] == [1, 0, 1, 0, 1, 0]
 
 
