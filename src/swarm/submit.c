@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-enum { POLL_PART = 6, POLL_PART_CHEAP = 48, POLL_LOOKS = 4, SETTLE_S = 60, TRIES_MAX = 12, BACKOFF_BASE_US = 50000, BACKOFF_CAP_US = 2000000 };
+enum { POLL_PART = 6, POLL_PART_CHEAP = 24, POLL_LOOKS = 4, POLL_LOOKS_CHEAP = 16, SETTLE_S = 60, TRIES_MAX = 12, BACKOFF_BASE_US = 50000, BACKOFF_CAP_US = 2000000 };
 #define POLL_LEAST_US INT64_C(5000)
 #define POLL_LEAST_CHEAP_US INT64_C(1000)
 #define CHEAP_US INT64_C(2000) /* a look: it is at a directory, and nobody counts it */
@@ -157,7 +157,8 @@ static int64_t poll_us(const struct ap_swarm *swarm, int64_t first_us, int64_t a
     int64_t now_us = ap_mono_us(swarm->env), look_us = now_us - asked_us, most_us = swarm->heartbeat_us / 2;
     bool cheap = went_well && look_us < CHEAP_US;
     int64_t wait_us = (now_us - first_us) / (cheap ? POLL_PART_CHEAP : POLL_PART), least_us = cheap ? POLL_LEAST_CHEAP_US : POLL_LEAST_US;
-    if (wait_us < POLL_LOOKS * look_us) wait_us = POLL_LOOKS * look_us;
+    int64_t looks_us = (cheap ? POLL_LOOKS_CHEAP : POLL_LOOKS) * look_us;
+    if (wait_us < looks_us) wait_us = looks_us;
     if (wait_us > most_us) wait_us = most_us;
     return wait_us > least_us ? wait_us : least_us;
 }
