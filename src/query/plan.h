@@ -41,7 +41,7 @@ struct ap_plan_list { /* of indices, rising */
 };
 
 /* By whom files are read; what their keys may end in. */
-enum ap_plan_reader { AP_PLAN_PARQUET, AP_PLAN_CSV, AP_PLAN_JSON };
+enum ap_plan_reader { AP_PLAN_PARQUET, AP_PLAN_CSV, AP_PLAN_JSON, AP_PLAN_READERS };
 
 /* Files that the statement named, read as if they were a frame's cells. Keys are those of the
  * root: whoever reads the plan opens nothing else. */

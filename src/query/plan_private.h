@@ -1,9 +1,11 @@
-/* Between plan_run.c and plan_write.c: one part of a plan as a source. */
+/* What the files of plans share: one part of a plan as a source, names in its JSON. */
 #ifndef AP_QUERY_PLAN_PRIVATE_H
 #define AP_QUERY_PLAN_PRIVATE_H
 
 #include "query/plan.h"
 #include "query/read.h"
+
+extern const char *const ap_plan_reader_names[AP_PLAN_READERS]; /* in JSON */
 
 struct ap_plan_part {
     const struct ap_plan_run *run;
