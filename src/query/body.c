@@ -43,6 +43,24 @@ bool ap_reads_frame(const struct ap_source *source, const struct ap_target *targ
     return false;
 }
 
+enum apiary_code ap_reads_base(
+    const struct ap_source *source, const struct ap_target *target, bool *reads, struct apiary_error *err)
+{
+    *reads = ap_reads_frame(source, target);
+    if (target->base == NULL) return APIARY_OK;
+    for (size_t i = 0; i < source->scan_count; i++) {
+        const struct ap_scan *scan = &source->scans[i];
+        const struct ap_name3 *a = &scan->entry.name, *b = &target->entry.name;
+        bool same = strcmp(scan->entry.id.text, target->entry.id.text) == 0;
+        bool named = strcmp(a->hive, b->hive) == 0 && strcmp(a->box, b->box) == 0 && strcmp(a->frame, b->frame) == 0;
+        if (scan->at.kind != AP_AT_NEWEST || (!same && !named)) continue;
+        if (same && scan->snapshot->version >= target->base->version) continue;
+        ap_fail(err, APIARY_CONFLICT, "frame %s was changed by another statement while this one read it", target->name);
+        return ap_hint(err, "nothing was written: run it again");
+    }
+    return APIARY_OK;
+}
+
 enum apiary_code ap_body_open(struct ap_request *request, bool alone, struct ap_source **source,
     struct ap_plan **plan, struct apiary_error *err)
 {

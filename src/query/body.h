@@ -29,5 +29,9 @@ AP_CHECKED enum apiary_code ap_plan_columns(
     const struct ap_plan *plan, struct ap_described_list *out, struct apiary_error *err);
 /* Does the query read the frame that it writes to? */
 bool ap_reads_frame(const struct ap_source *source, const struct ap_target *target);
+/* The same, where the base stands: what others commit is judged from there on, so nothing may lie between it and the newest version that
+ * the query reads. codes: CONFLICT (the frame was changed, or made anew, after it was read) */
+AP_CHECKED enum apiary_code ap_reads_base(
+    const struct ap_source *source, const struct ap_target *target, bool *reads, struct apiary_error *err);
 
 #endif

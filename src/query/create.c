@@ -272,11 +272,13 @@ static enum apiary_code create_as(struct ap_request *request, const struct ap_na
         .configuration_count = metadata.configuration_count,
         .name = ap_str_from(target.entry.name.frame),
         .description = metadata.description };
+    bool reads = false;
+    AP_TRY(ap_reads_base(source, &target, &reads, err));
     struct ap_write_commit how = { .operation = replace ? "CREATE OR REPLACE TABLE AS SELECT"
                                                         : "CREATE TABLE AS SELECT",
         .replace_all = replace,
         .spec = replace ? &spec : NULL,
-        .reads_target = ap_reads_frame(source, &target) };
+        .reads_target = reads };
     struct ap_plan_wrote wrote = { 0 };
     struct ap_write_spread spread = { .target = &target,
         .how = &how,

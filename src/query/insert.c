@@ -94,9 +94,11 @@ static enum apiary_code insert_spread(struct ap_request *request, struct ap_targ
         .names = names->count > 0 ? names : NULL,
         .by_name = statement->flags.by_name };
     AP_TRY(ap_fitted_make(request->session, target, &fit, &fitted, err));
+    bool reads = false;
+    AP_TRY(ap_reads_base(source, target, &reads, err));
     struct ap_write_commit how = { .operation = "WRITE",
         .replace_all = statement->flags.overwrite,
-        .reads_target = ap_reads_frame(source, target) };
+        .reads_target = reads };
     struct ap_write_spread spread = { .target = target,
         .how = &how,
         .head = ap_bytes_view(&fitted.head),
@@ -122,7 +124,8 @@ static enum apiary_code insert_here(struct ap_request *request, struct ap_target
         .by_name = statement->flags.by_name };
     AP_TRY(ap_fitted_make(session, target, &fit, &fitted, err));
     AP_TRY(ap_fitted_select(source, &fitted, &select, err));
-    bool partly = statement->condition.size > 0, sort = target->base->cell_count > 1;
+    bool partly = statement->condition.size > 0, sort = target->base->cell_count > 1, reads = false;
+    AP_TRY(ap_reads_base(source, target, &reads, err));
     if (!partly) ap_source_keep(source); /* a condition is text that was not looked at */
     if (partly) AP_TRY(ap_replace_guard(target, statement->condition, &select, err));
     AP_TRY(ap_write_cells(
@@ -131,7 +134,7 @@ static enum apiary_code insert_here(struct ap_request *request, struct ap_target
         .replace_all = statement->flags.overwrite && !partly,
         .removes = replaced,
         .remove_count = replaced_count,
-        .reads_target = partly || ap_reads_frame(source, target),
+        .reads_target = partly || reads,
         /* Of a base that was assumed: a column that came before the statement began is to be noticed. */
         .by_position = target->assumed && names->count == 0 && !statement->flags.by_name };
     uint64_t version = target->base->version;
@@ -188,7 +191,8 @@ enum apiary_code ap_run_insert(
 {
     struct ap_session *session = request->session;
     const struct ap_statement *statement = request->statement;
-    bool append = !statement->flags.overwrite && statement->condition.size == 0;
+    /* What is handed over is committed by others, who do not run it again. */
+    bool append = !statement->flags.overwrite && statement->condition.size == 0 && session->held == NULL;
     struct ap_name3 name = { 0 };
     struct apiary_error why = { 0 };
     AP_AUTO(ap_target) target = { 0 };
@@ -200,8 +204,11 @@ enum apiary_code ap_run_insert(
         return ap_fail(
             err, APIARY_UNSUPPORTED, "INSERT … DEFAULT VALUES: frames have no default values");
     enum apiary_code code = insert(request, &target, &callers, result, &why);
-    if (ap_target_again(session, &target, code)) {
+    bool moved = false, idle = code == APIARY_OK && target.assumed && result->rows_changed == 0;
+    if (idle) code = ap_target_renew(session, &target, &moved, &why); /* no commit has told */
+    if (moved || ap_target_again(session, &target, code)) {
         struct ap_request again = *request;
+        if (idle) ap_bytes_clear(&session->notices); /* as ap_target_again does */
         again.query = ap_callers_query(&callers, request->query);
         why = (struct apiary_error) { 0 };
         code = insert(&again, &target, &callers, result, &why);

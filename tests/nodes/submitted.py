@@ -129,6 +129,15 @@ def as_text_and_in_parts(swarm):
             code, out, err = swarm.run("attach", out.strip())
         assert code == 1 and said in err, f"{text}: {code} {out} {err}"
     assert number(swarm, "SELECT count(*) FROM w") == 52
+    # A node that knows a frame asks again what it is like: nobody runs the statement a second time.
+    swarm.sql("CREATE FRAME known (p INTEGER, x BIGINT)")
+    ended(swarm, submit(swarm, "INSERT INTO known VALUES (1, 2)"), "Committed 1 row")
+    swarm.sql("CREATE OR REPLACE FRAME known AS SELECT 1::DOUBLE AS p, 2::BIGINT AS x, 'more' AS s", "--set", "distributed=off")
+    ended(swarm, submit(swarm, "INSERT INTO known (p, x) VALUES (7.5, 8)"), "Committed 1 row")
+    code, out, err = swarm.run("submit", "INSERT INTO known VALUES (1, 2)")
+    code, out, err = swarm.run("attach", out.strip()) if code == 0 else (code, out, err)
+    assert code == 1 and "the number of columns differs" in err, out + err
+    assert rows(swarm, "SELECT * FROM known ORDER BY p") == [["1.0", "2", "more"], ["7.5", "8", ""]]
     if not REMOTE:
         assert by_swarm(swarm, "w") == 2 and by_swarm(swarm, "v") == 2, (by_swarm(swarm, "w"), by_swarm(swarm, "v"))
 
