@@ -324,7 +324,7 @@ APIARY_API int apiary_create_frame(struct apiary_session *session, const char *f
  * "total_bytes", "version", "location", "properties", "schema_id"}. */
 APIARY_API int apiary_frame_info(struct apiary_session *session, const char *frame, char **json,
     struct apiary_error *err);
-/* The same as this process knew it within the last ten minutes, without a request; what it did not know is
+/* The same as this process knew it within the last ten minutes, without a request; a frame that it did not know is
  * asked for. For apiary_write with the schema_id that it tells. */
 APIARY_API int apiary_frame_known(struct apiary_session *session, const char *frame, char **json,
     struct apiary_error *err);

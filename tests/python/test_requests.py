@@ -341,11 +341,11 @@ def test_values_of_python_into_a_frame_that_lies_elsewhere_by_now(tmp_path):
     """What was known names a folder that is gone; a new frame has the name."""
     here = {"bees": 1, "memory_limit": "1GB", "progress": False, "distributed": "off"}
     with apiary.open(tmp_path / "lake", **here) as db, apiary.open(tmp_path / "lake", **here) as other:
-        for known in "FROM a", "SHOW FRAMES":  # its ledger too, or its entry alone
+        for place, known in ("f", "FROM a"), ("g", "SHOW FRAMES"):  # its ledger too, or its entry alone
             with apiary.open(tmp_path / "elsewhere", **here) as owner:
-                owner.sql("CREATE FRAME f AS SELECT 1::BIGINT AS i")
+                owner.sql(f"CREATE FRAME {place} AS SELECT 1::BIGINT AS i")
             other.drop_frame("main", "main", "a", if_exists=True)
-            other.sql(f"CREATE FRAME a LOCATION '{tmp_path}/elsewhere/main/main/f'")
+            other.sql(f"CREATE FRAME a LOCATION '{tmp_path}/elsewhere/main/main/{place}'")
             rows(db, known)
             other.sql("DROP FRAME a")
             shutil.rmtree(tmp_path / "elsewhere")
