@@ -138,9 +138,10 @@ static enum apiary_code check_schema(
     char id[SCHEMA_ID_SIZE + 1];
     if (made_for == NULL) return APIARY_OK;
     AP_TRY(schema_id(&target->metadata, id, err));
-    return strcmp(id, made_for) == 0
-               ? APIARY_OK
-               : ap_fail(err, APIARY_CONFLICT, "frame %s has another schema than the rows were made for", target->name);
+    if (strcmp(id, made_for) == 0) return APIARY_OK;
+    enum apiary_code code = ap_fail(err, APIARY_CONFLICT, "frame %s has another schema than the rows were made for", target->name);
+    ap_hint(err, "%s", APIARY_HINT_OTHER_SCHEMA);
+    return code;
 }
 
 static enum apiary_code select_input(struct ap_source *source, struct ap_target *target,
@@ -232,7 +233,10 @@ enum apiary_code ap_write_stream(struct ap_session *session, const char *frame,
     AP_TRY(ap_target_name(session, frame, &name, err));
     /* What is replaced is what was there before the first row was asked for: rows may come of it, and take long. */
     bool appends = options->mode == APIARY_APPEND;
-    if (!appends) AP_TRY(ap_target_open(session, &name, &target, err));
+    if (!appends) {
+        AP_TRY(ap_target_open(session, &name, &target, err));
+        AP_TRY(check_schema(&target, options->schema_id, err));
+    }
     AP_TRY(ap_reread_take(&rows, data, &session->cancel, err));
     if (appends)
         AP_TRY(may_assume(&rows) ? ap_target_open_append(session, &name, &target, err) : ap_target_open(session, &name, &target, err));
