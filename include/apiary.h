@@ -296,14 +296,18 @@ APIARY_API int apiary_query_cancel(struct apiary_session *session, const char *q
 
 enum apiary_write_mode { APIARY_APPEND = 0, APIARY_OVERWRITE = 1 };
 
+/* The hint of the one CONFLICT after which rows may be made and written anew: an overwrite comes to it before it asks
+ * for its first row, so what others write meanwhile is not replaced. */
+#define APIARY_HINT_OTHER_SCHEMA "make the rows for the schema that the frame has now, and write again"
+
 struct apiary_write_options {
     enum apiary_write_mode mode;
     const char *backpressure;  /* "block" (NULL), "error" or "ignore" */
     int drop_extra_columns;    /* extra columns: 0 = error, 1 = dropped with a notice */
     int refuse_null_partition; /* 1: a NULL in a partition column is an error */
     int merge_schema;          /* 1: extra columns are added to the frame */
-    const char *schema_id;     /* of the schema that the rows were made for. CONFLICT, with nothing written, where
-                                * the frame has another one by now. NULL: it does not matter */
+    const char *schema_id;     /* of the schema that the rows were made for. CONFLICT with APIARY_HINT_OTHER_SCHEMA, and
+                                * nothing written, where the frame has another one by now. NULL: it does not matter */
 };
 
 /* Writes a stream into the frame `name` ("hive.box.frame" or shorter) in one
@@ -324,7 +328,7 @@ APIARY_API int apiary_create_frame(struct apiary_session *session, const char *f
  * "total_bytes", "version", "location", "properties", "schema_id"}. */
 APIARY_API int apiary_frame_info(struct apiary_session *session, const char *frame, char **json,
     struct apiary_error *err);
-/* The same as this process knew it within the last ten minutes, without a request; what it did not know is
+/* The same as this process knew it within the last ten minutes, without a request; a frame that it did not know is
  * asked for. For apiary_write with the schema_id that it tells. */
 APIARY_API int apiary_frame_known(struct apiary_session *session, const char *frame, char **json,
     struct apiary_error *err);

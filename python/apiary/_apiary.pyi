@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 from ._schema import Description
 
 version: Final[str]
+hint_other_schema: Final[str]
 codes: Final[dict[str, tuple[int, str]]]
 
 Progress = Callable[[float, int, int], object]

@@ -351,9 +351,13 @@ class Statements:
     ) -> dict[str, Any]:
         data = _data.kept(data, appends=not overwrite)
         types = _Types(self._seat(), name, isinstance(data, _data.Kept))
+        begun = False
 
         def write() -> str:
+            nonlocal begun
+            begun = False
             source = _data.source(data, types.schema)
+            begun = True
             try:
                 with _Watched(self._progress) as watch:
                     return types.seat.write(
@@ -368,7 +372,10 @@ class Statements:
         while text is None:
             try:
                 text = write()
-            except (SchemaError, NotSupportedError, ConflictError):
+            except (SchemaError, NotSupportedError, ConflictError) as error:
+                # an overwrite replaces what was there when it began: it does not begin again over what others wrote meanwhile
+                if overwrite and begun and error.hint != _apiary.hint_other_schema:
+                    raise
                 if not types.changed():
                     raise
         written: dict[str, Any] = json.loads(text)

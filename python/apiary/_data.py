@@ -42,7 +42,7 @@ def kept(data: Any, appends: bool) -> Any:
     """Python values that are few, or in memory anyway, as a `Kept`; other data as it is, or the iterator that it is.
 
     What an overwrite replaces is what is there before its first row is asked for: its iterators are left alone."""
-    if isinstance(data, (bytes, bytearray, memoryview, str)) or speaks_arrow(data) or hasattr(data, "to_batches"):
+    if isinstance(data, (bytes, bytearray, memoryview, str)) or _is_pandas(data) or _is_lazy(data) or _is_arrow(data) or _is_batches(data):
         return data
     if isinstance(data, Mapping):
         return _kept_columns(data)
@@ -90,6 +90,16 @@ def _is_lazy(value: object) -> bool:
     return type(value).__module__.partition(".")[0] == "polars" and type(value).__name__ == "LazyFrame"
 
 
+def _is_arrow(value: object) -> bool:
+    """Of the object, not of its type as in `speaks_arrow`: what is given as data may stand for a table by `__getattr__`."""
+    return hasattr(value, "__arrow_c_stream__") or hasattr(value, "__arrow_c_array__")
+
+
+def _is_batches(value: object) -> bool:
+    """A pyarrow dataset or scanner."""
+    return hasattr(value, "to_batches") and hasattr(value, "schema")
+
+
 def _stream(data: Any, known: Known, errors: list[BaseException]) -> object:
     if isinstance(data, (bytes, bytearray, memoryview)):
         return _apiary.ipc_stream(data)
@@ -97,7 +107,7 @@ def _stream(data: Any, known: Known, errors: list[BaseException]) -> object:
         return _pandas(data)
     if _is_lazy(data):
         return data.collect()
-    if hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__"):
+    if _is_arrow(data):
         return data
     if isinstance(data, Kept):
         return data.make(known())
@@ -105,7 +115,7 @@ def _stream(data: Any, known: Known, errors: list[BaseException]) -> object:
         return _columns(data, known())
     if isinstance(data, str):
         raise _refused(data)
-    if hasattr(data, "to_batches") and hasattr(data, "schema"):  # a pyarrow dataset or scanner
+    if _is_batches(data):
         return _iterator(iter(data.to_batches()), data.schema, known, errors)
     if getattr(getattr(data, "dtype", None), "names", None):  # a structured NumPy array
         return _columns({name: data[name] for name in data.dtype.names}, known())

@@ -117,7 +117,8 @@ static int module_exec(PyObject *module)
     bool good = add_type(module, &handle_spec, "Handle", &handle_type) && add_type(module, &session_spec, "Session", &session_type)
         && add_type(module, &rows_spec, "Rows", &rows_type) && add_type(module, &stream_spec, "Stream", &stream_type)
         && add_type(module, &schema_spec, "ArrowSchema", &schema_type) && add_codes(module)
-        && PyModule_AddStringConstant(module, "version", apiary_version()) == 0;
+        && PyModule_AddStringConstant(module, "version", apiary_version()) == 0
+        && PyModule_AddStringConstant(module, "hint_other_schema", APIARY_HINT_OTHER_SCHEMA) == 0;
     return good ? 0 : -1;
 }
 

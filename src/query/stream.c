@@ -138,9 +138,10 @@ static enum apiary_code check_schema(
     char id[SCHEMA_ID_SIZE + 1];
     if (made_for == NULL) return APIARY_OK;
     AP_TRY(schema_id(&target->metadata, id, err));
-    return strcmp(id, made_for) == 0
-               ? APIARY_OK
-               : ap_fail(err, APIARY_CONFLICT, "frame %s has another schema than the rows were made for", target->name);
+    if (strcmp(id, made_for) == 0) return APIARY_OK;
+    enum apiary_code code = ap_fail(err, APIARY_CONFLICT, "frame %s has another schema than the rows were made for", target->name);
+    ap_hint(err, "%s", APIARY_HINT_OTHER_SCHEMA);
+    return code;
 }
 
 static enum apiary_code select_input(struct ap_source *source, struct ap_target *target,
@@ -232,7 +233,10 @@ enum apiary_code ap_write_stream(struct ap_session *session, const char *frame,
     AP_TRY(ap_target_name(session, frame, &name, err));
     /* What is replaced is what was there before the first row was asked for: rows may come of it, and take long. */
     bool appends = options->mode == APIARY_APPEND;
-    if (!appends) AP_TRY(ap_target_open(session, &name, &target, err));
+    if (!appends) {
+        AP_TRY(ap_target_open(session, &name, &target, err));
+        AP_TRY(check_schema(&target, options->schema_id, err));
+    }
     AP_TRY(ap_reread_take(&rows, data, &session->cancel, err));
     if (appends)
         AP_TRY(may_assume(&rows) ? ap_target_open_append(session, &name, &target, err) : ap_target_open(session, &name, &target, err));
@@ -252,28 +256,40 @@ enum apiary_code ap_write_stream(struct ap_session *session, const char *frame,
 
 /* ---- apiary_frame_info ---- */
 
-enum apiary_code ap_frame_info(struct ap_session *session, const char *frame, bool known_is_fine,
-    struct ap_bytes *json, struct apiary_error *err)
+static enum apiary_code look_at_frame(struct ap_session *session, const char *frame, int64_t since_us,
+    struct ap_entry *entry, struct ap_snapshot **snapshot, struct apiary_error *err)
 {
-    struct ap_name3 name = { 0 };
     struct ap_world *world = session->world;
-    int64_t since_us = ap_mono_us(world->env) - (known_is_fine ? KNOWN_US : 0);
-    AP_AUTO(ap_entry) entry = { 0 };
-    AP_TRY(ap_world_check(world, err));
+    struct ap_name3 name = { 0 };
     AP_TRY(ap_target_name(session, frame, &name, err));
-    AP_TRY(ap_session_find_since(session, &name, since_us, &entry, err));
-    if (entry.kind == AP_ENTRY_VIEW)
+    AP_TRY(ap_session_find_since(session, &name, since_us, entry, err));
+    if (entry->kind == AP_ENTRY_VIEW)
         return ap_fail(err, APIARY_UNSUPPORTED, "%s is a view, not a frame", frame);
     struct ap_ledger *ledger = NULL;
     struct ap_store *store = NULL;
     const char *prefix = NULL;
+    AP_TRY(ap_frames_ledger(world->frames, entry, &ledger, &store, &prefix, err));
+    return ap_ledger_snapshot_since(ledger, NULL, since_us, snapshot, err);
+}
+
+enum apiary_code ap_frame_info(struct ap_session *session, const char *frame, bool known_is_fine,
+    struct ap_bytes *json, struct apiary_error *err)
+{
+    struct ap_world *world = session->world;
     struct ap_snapshot *snapshot = NULL;
-    AP_TRY(ap_frames_ledger(world->frames, &entry, &ledger, &store, &prefix, err));
-    AP_TRY(ap_ledger_snapshot_since(ledger, NULL, since_us, &snapshot, err));
+    AP_AUTO(ap_entry) entry = { 0 };
+    AP_TRY(ap_world_check(world, err));
+    enum apiary_code code = APIARY_NOT_FOUND;
+    if (known_is_fine)
+        code = look_at_frame(session, frame, ap_mono_us(world->env) - KNOWN_US, &entry, &snapshot, NULL);
+    if (code != APIARY_OK) { /* what was known lacks the frame, or has what it was before: others may have made it since */
+        ap_entry_done(&entry);
+        AP_TRY(look_at_frame(session, frame, ap_mono_us(world->env), &entry, &snapshot, err));
+    }
 
     int64_t rows = 0;
     bool known = ap_snapshot_row_count(snapshot, &rows);
-    enum apiary_code code = ap_bytes_add_text(json, "{\"name\":", err);
+    code = ap_bytes_add_text(json, "{\"name\":", err);
     char whole[3 * AP_NAME_MAX + 4];
     snprintf(whole, sizeof whole, "%s.%s.%s", entry.name.hive, entry.name.box, entry.name.frame);
     if (code == APIARY_OK) code = ap_json_quote(json, ap_str_from(whole), err);

@@ -11,6 +11,7 @@ import decimal
 import itertools
 import os
 import pathlib
+import shutil
 import sys
 import warnings
 from contextlib import nullcontext
@@ -296,6 +297,119 @@ def change_frame(other, change):
 def append(db, data, **how):
     told = db["main.main.a"].append(data, **how) if how else db["main.main.a"].write(data)
     return told["rows_written"], told["cells_written"], told["version"], told["notices"]
+
+
+def appended(db, name):
+    return db[name].append([{"i": 1}])["rows_written"]
+
+
+def test_values_of_python_into_a_frame_that_was_not_known(bucket, db, other):
+    """What others made, renamed or brought back since this process looked."""
+    other.sql("CREATE FRAME fresh (i BIGINT)")
+    assert made(bucket, lambda: appended(db, "main.main.fresh"))[0] == {"GET": 6, "PUT": 2}
+    assert made(bucket, lambda: appended(db, "main.main.fresh"))[0] == {"GET": 1, "PUT": 2}
+    other.sql("CREATE FRAME replaced (i BIGINT)")
+    assert db["main.main.replaced"].overwrite({"i": [1, 2]})["rows_written"] == 2
+    other.sql("CREATE BOX main.box")
+    other.sql("CREATE FRAME main.box.f (i BIGINT)")
+    assert appended(db, "main.box.f") == 1
+    other.sql("CREATE HIVE hive")
+    other.sql("CREATE BOX hive.box")
+    other.sql("CREATE FRAME hive.box.f (i BIGINT)")
+    assert appended(db, "hive.box.f") == 1
+    rows(db, "FROM b")
+    other.sql("ALTER FRAME b RENAME TO renamed")
+    assert appended(db, "main.main.renamed") == 1
+    with pytest.raises(apiary.NotFoundError):
+        appended(db, "main.main.b")
+    db.sql("DROP FRAME fresh")
+    other.sql("UNDROP FRAME fresh")
+    assert appended(db, "main.main.fresh") == 1
+    db.sql("CREATE VIEW v AS SELECT 1 AS i")
+    rows(db, "FROM v")
+    with pytest.raises(apiary.NotSupportedError, match="is a view"):
+        appended(db, "main.main.v")
+    other.sql("DROP VIEW v")
+    other.sql("CREATE FRAME v (i DOUBLE)")
+    assert appended(db, "main.main.v") == 1
+    with pytest.raises(apiary.NotFoundError, match="no frame main.main.none"):
+        appended(db, "main.main.none")
+    assert rows(db, "SELECT (SELECT count(*) FROM fresh), (SELECT sum(i) FROM replaced), (SELECT sum(i) FROM v)") == [(3, 3, 1.0)]
+
+
+def test_values_of_python_into_a_frame_that_lies_elsewhere_by_now(tmp_path):
+    """What was known names a folder that is gone; a new frame has the name."""
+    here = {"bees": 1, "memory_limit": "1GB", "progress": False, "distributed": "off"}
+    with apiary.open(tmp_path / "lake", **here) as db, apiary.open(tmp_path / "lake", **here) as other:
+        for place, known in ("f", "FROM a"), ("g", "SHOW FRAMES"):  # its ledger too, or its entry alone
+            with apiary.open(tmp_path / "elsewhere", **here) as owner:
+                owner.sql(f"CREATE FRAME {place} AS SELECT 1::BIGINT AS i")
+            other.drop_frame("main", "main", "a", if_exists=True)
+            other.sql(f"CREATE FRAME a LOCATION '{tmp_path}/elsewhere/main/main/{place}'")
+            rows(db, known)
+            other.sql("DROP FRAME a")
+            shutil.rmtree(tmp_path / "elsewhere")
+            other.sql("CREATE FRAME a (i DOUBLE)")
+            assert appended(db, "main.main.a") == 1
+            assert rows(other, "FROM a") == [(1.0,)]
+
+
+def meanwhile(monkeypatch, do):
+    """The first stream made of dicts that is asked for its rows does something before it gives them: its write has begun then."""
+    made_of_dicts = apiary._apiary.rows_stream
+
+    class Meanwhile:
+        def __init__(self, dicts, arrow, exact):
+            self.stream = made_of_dicts(dicts, arrow, exact)
+
+        def __arrow_c_stream__(self, requested=None):
+            table = pa.table(self.stream)
+
+            def given():
+                monkeypatch.setattr(apiary._data._apiary, "rows_stream", made_of_dicts)
+                do()
+                yield from table.to_batches()
+
+            return pa.RecordBatchReader.from_batches(table.schema, given()).__arrow_c_stream__(requested)
+
+    monkeypatch.setattr(apiary._data._apiary, "rows_stream", Meanwhile)
+
+
+def test_an_overwrite_does_not_begin_again_over_what_others_wrote(db, other, monkeypatch):
+    rows(db, "FROM a")
+    for do in lambda: widen(other, {"i": [777], "more": [1]}), lambda: other.sql("INSERT INTO a (i) VALUES (778)"):
+        meanwhile(monkeypatch, do)
+        with pytest.raises(apiary.ConflictError):
+            db["main.main.a"].overwrite([{"i": 2}])
+    assert rows(db, "SELECT i FROM a ORDER BY i") == [(1,), (777,), (778,)]
+    widen(other, {"i": [779], "last": [1]})  # before it began
+    assert db["main.main.a"].overwrite([{"i": 2, "last": 3}])["rows_written"] == 1
+    assert rows(db, "SELECT i, more, last FROM a") == [(2, None, 3)]
+    other.sql("CREATE OR REPLACE FRAME a AS SELECT 1.5::DOUBLE AS i")
+    assert db["main.main.a"].overwrite([{"i": 2.5}])["rows_written"] == 1  # fits what the frame is, not what was known
+    meanwhile(monkeypatch, lambda: widen(other, {"i": [777.0], "more": [1]}))
+    assert db["main.main.a"].append([{"i": 3.5}])["rows_written"] == 1
+    assert rows(db, "SELECT i FROM a ORDER BY i") == [(2.5,), (3.5,), (777.0,)]
+
+
+class Proxy:
+    """Has what another object has, by __getattr__; its type has it not."""
+
+    def __init__(self, behind):
+        self._behind = behind
+
+    def __getattr__(self, name):
+        return getattr(self._behind, name)
+
+    def __iter__(self):
+        return iter(self._behind)
+
+
+def test_a_proxy_of_a_table(db):
+    for table in pa.table({"i": [2, 3]}), pa.record_batch({"i": [4]}), Proxy(pa.table({"i": [5]})):
+        assert db["main.main.a"].append(Proxy(table))["rows_written"] == table.num_rows
+    assert db["main.main.b"].overwrite(Proxy(pa.table({"i": [2, 3]})))["rows_written"] == 2
+    assert rows(db, "SELECT (SELECT sum(i) FROM a), (SELECT sum(i) FROM b)") == [(15, 5)]
 
 
 def insert(db, columns, text):
