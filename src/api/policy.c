@@ -48,12 +48,20 @@ static const struct ap_grant works[] = {
     { "_queries/*", AP_MAY_DELETE },
     /* Files of the store that a query names: ap_plan_file_key_check. Parquet is read by all. */
     { "*.csv", AP_MAY_READ },
+    { "*.csv.gz", AP_MAY_READ },
+    { "*.csv.zst", AP_MAY_READ },
     { "*.tsv", AP_MAY_READ },
+    { "*.tsv.gz", AP_MAY_READ },
+    { "*.tsv.zst", AP_MAY_READ },
     { "*.json", AP_MAY_READ },
+    { "*.json.gz", AP_MAY_READ },
+    { "*.json.zst", AP_MAY_READ },
     { "*.jsonl", AP_MAY_READ },
+    { "*.jsonl.gz", AP_MAY_READ },
+    { "*.jsonl.zst", AP_MAY_READ },
     { "*.ndjson", AP_MAY_READ },
-    { "*.gz", AP_MAY_READ },
-    { "*.zst", AP_MAY_READ },
+    { "*.ndjson.gz", AP_MAY_READ },
+    { "*.ndjson.zst", AP_MAY_READ },
 };
 /* Lists and deletes anything: a folder of a frame holds what any engine left there. */
 static const struct ap_grant keeps[] = {

@@ -73,8 +73,14 @@ static enum apiary_code tell_sniffing(
 /* "JSON transform error in file "x.json", in line 3: …": the advice behind it is about how the engine was called. */
 static enum apiary_code tell_json(struct ap_str message, struct apiary_error *err)
 {
-    size_t advice = ap_str_find(message, AP_STR(" Try "));
-    if (advice != SIZE_MAX) message.size = advice;
+    static const char *const advices[] = { " Try increasing '", " Try setting '" };
+    for (size_t i = 0; i < sizeof advices / sizeof *advices; i++) {
+        struct ap_str advice = ap_str_from(advices[i]), rest = message;
+        size_t at, last = 0;
+        for (; (at = ap_str_find(rest, advice)) != SIZE_MAX; rest = (struct ap_str) { message.data + last, message.size - last })
+            last = (size_t)(rest.data - message.data) + at + advice.size;
+        if (last > 0) message.size = last - advice.size; /* words of the file may be like it: the last one is the engine's */
+    }
     ap_fail(err, APIARY_SQL, AP_FMT, AP_ARG(ap_str_trim(message)));
     return ap_hint(err, "read_json takes columns, or a sample_size of -1 to look at every line before");
 }

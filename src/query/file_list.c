@@ -154,11 +154,13 @@ enum apiary_code ap_file_list_nothing(
     return ap_bytes_add_str(out, ap_bytes_view(&select), err);
 }
 
-/* "SELECT a, b" */
+/* SELECT "a" AS "a", …: a name alone would be spelled as the first of a task's files spells it. */
 static enum apiary_code add_columns(const struct ap_plan_files *files, struct ap_bytes *out, struct apiary_error *err)
 {
     for (size_t i = 0; i < files->column_count; i++) {
         AP_TRY(ap_bytes_add_text(out, i == 0 ? "SELECT " : ", ", err));
+        AP_TRY(ap_sql_name(out, ap_str_from(files->columns[i].name), err));
+        AP_TRY(ap_bytes_add_text(out, " AS ", err));
         AP_TRY(ap_sql_name(out, ap_str_from(files->columns[i].name), err));
     }
     return APIARY_OK;

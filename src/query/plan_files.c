@@ -152,6 +152,8 @@ static const char *odd_columns(const struct ap_described_list *columns, enum ap_
 {
     for (size_t i = 0; i < columns->count; i++)
         if (has_nameless_field(columns->items[i].type)) return "its files have structs with fields without a name";
+    for (size_t i = 0; i < columns->count; i++)
+        if (columns->items[i].cut) return "its files have a column with a zero byte in its name";
     for (size_t i = 0; i < columns->count; i++) {
         struct ap_str name = ap_str_from(columns->items[i].name), prefix = AP_STR(AP_CUT_PREFIX);
         if (name.size >= prefix.size && ap_str_equal_nocase((struct ap_str) { name.data, prefix.size }, prefix))
@@ -261,6 +263,15 @@ static enum apiary_code pin_all(struct ap_planner *planner, const struct ap_file
 }
 
 /* The next of planner->lists, and what stands for it in the tree. */
+/* Each file of text costs a task two looks more. Whoever insists, or hands the statement over, has it divided. */
+static bool are_small(const struct ap_planner *planner, const struct ap_plan_frame *list)
+{
+    enum { SMALL_BYTES = 1 << 20 };
+    const struct ap_session *session = planner->source->session;
+    bool insists = strcmp(ap_config_text(&session->config, AP_CONFIG_distributed), "force") == 0 || session->handover != NULL;
+    return !insists && list->bytes / list->cell_count < SMALL_BYTES;
+}
+
 static enum apiary_code add_list(struct ap_planner *planner, const struct ap_file_ref *ref,
     yyjson_doc **query, struct apiary_error *err)
 {
@@ -278,6 +289,8 @@ static enum apiary_code add_list(struct ap_planner *planner, const struct ap_fil
     list.files = files;
     AP_TRY(pin_all(planner, ref, &list, files, err));
     if (ap_planner_gave_up(planner)) return APIARY_OK;
+    if (reader != AP_PLAN_PARQUET && are_small(planner, &list))
+        return ap_planner_give_up(planner, "one node is sooner done with small files of CSV or JSON", err);
     const struct ap_described_list *known = planner->wish->columns != NULL ? planner->wish->columns : &columns;
     if (known == &columns) AP_TRY(describe(planner, ref, reader, &columns, err));
     why = odd_columns(known, reader);

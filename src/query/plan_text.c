@@ -80,6 +80,8 @@ enum apiary_code ap_planner_text_call(const struct ap_file_ref *ref, enum ap_pla
 
 /* ---- CSV ---- */
 
+enum { LOOKED_AT_MAX = 1000 }; /* a look takes 10 to 50 ms */
+
 struct search {
     struct ap_planner *planner;
     const struct ap_file_ref *ref;
@@ -164,6 +166,7 @@ static enum apiary_code find(struct search *search, struct apiary_error *err)
     AP_TRY(look_at(search, 0, err));
     if (same_columns(&search->shapes[0], search->columns)) AP_TRY(texts_are_told(search, &told, err));
     if (told) return APIARY_OK;
+    if (search->ref->path_count > LOOKED_AT_MAX) return ap_planner_give_up(search->planner, "its CSV files are too many to look at each of them", err);
     for (size_t i = 1; !ap_planner_gave_up(search->planner) && i < search->ref->path_count; i++) AP_TRY(look_at(search, i, err));
     if (ap_planner_gave_up(search->planner)) return APIARY_OK;
     AP_TRY(columns_of(search, &search->found, &together, err));

@@ -155,6 +155,7 @@ AP_CHECKED enum apiary_code ap_source_settings(
 struct ap_described {
     char *name;
     char *type; /* the engine's text: "DECIMAL(10,2)", "STRUCT(a INTEGER)" */
+    bool cut;   /* the engine's name has a zero byte, before which this one ends */
 };
 struct ap_described_list {
     struct ap_described *items;

@@ -534,7 +534,7 @@ enum apiary_code ap_described_add(struct ap_described_list *list, const char *na
     const char *type, struct apiary_error *err)
 {
     AP_TRY(AP_GROW(list->items, list->capacity, list->count + 1, err));
-    struct ap_described item = { ap_strdup(name), ap_strdup(type) };
+    struct ap_described item = { ap_strdup(name), ap_strdup(type), false };
     if (item.name == NULL || item.type == NULL) {
         ap_free(item.name);
         ap_free(item.type);
@@ -551,7 +551,9 @@ static enum apiary_code described_row(
                *type = yyjson_get_str(yyjson_arr_get(row, 1));
     if (name == NULL || type == NULL)
         return ap_fail(err, APIARY_CORRUPT, "a chamber's description lacks a name or a type");
-    return ap_described_add(list, name, type, err);
+    AP_TRY(ap_described_add(list, name, type, err));
+    list->items[list->count - 1].cut = strlen(name) != yyjson_get_len(yyjson_arr_get(row, 0));
+    return APIARY_OK;
 }
 
 enum apiary_code ap_source_describe(struct ap_source *source, struct ap_str sql,

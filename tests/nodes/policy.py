@@ -188,8 +188,9 @@ def submits(run):
     assert run.may("SELECT count(*) FROM t JOIN (SELECT x FROM t ORDER BY x DESC LIMIT 300) USING (x)", *FORCE)[1] == "300"
 
 
-TEXTS = {".csv": "FORMAT csv", ".tsv": "FORMAT csv, DELIMITER '\t'", ".json": "FORMAT json", ".jsonl": "FORMAT json", ".ndjson": "FORMAT json",
-         ".csv.gz": "FORMAT csv, COMPRESSION gzip", ".json.zst": "FORMAT json, COMPRESSION zstd"}
+TEXTS = {kind + packed: options + how for kind, options in ((".csv", "FORMAT csv"), (".tsv", "FORMAT csv, DELIMITER '\t'"), (".json", "FORMAT json"),
+                                                            (".jsonl", "FORMAT json"), (".ndjson", "FORMAT json"))
+         for packed, how in (("", ""), (".gz", ", COMPRESSION gzip"), (".zst", ", COMPRESSION zstd"))}
 
 
 def land(run):

@@ -180,6 +180,8 @@ def json_cases():
         ("a broken line", {"0.json": of({"a": 1}), "1.json": of(*({"a": n} for n in range(LATE))) + '{"a": \n', "2.json": of({"a": 1})}, None, ""),
         ("a late word among ints", {"0.json": of({"a": 1}), "1.json": of(*({"a": n} for n in range(LATE)), {"a": "x"}), "2.json": of({"a": 1})}, None, ""),
         ("errors that are left out", {f"{n}.json": of({"a": n, "b": n}) for n in range(3)}, "IGNORE_ERRORS true", "options"),
+        ("a key with a zero byte", {"0.json": of({"x\0y": 1, "a": 3}), "1.json": of({"a": 3}), "2.json": of({"a": 4})}, None, "zero byte"),
+        ("words like the engine's", {"0.json": of(*({"a": n} for n in range(LATE)), {"a": "Please Try it"}), "1.json": of({"a": 1})}, None, ""),
     ]
 
 
@@ -192,6 +194,17 @@ def as_one_node(swarm, cases):
         print(f"# {label}: {'shared' if shared else why or 'refused before'}, {said[0] if code else 'done'}")
         assert (reason in why and why) if reason else not why, f"{label}: {why}"
         assert shared or reason or code != 0, f"{label}: {said}"
+
+
+def spelled_as_by_one_node(swarm):
+    """Names that become values are spelled as the first file spells them, whichever files a task has."""
+    names = pattern(swarm, put(swarm, "spelled", {"0.csv": "A,b\n1,2\n", "1.csv": "a,b\n1.5,2\n", "2.csv": "a,B\nx,3\n", "3.csv": "a,b\n7,8\n"}), "*.csv")
+    call = f"read_csv('{names}', union_by_name = true)"
+    code, out, err = swarm.run("sql", f"EXPLAIN SELECT to_json(t) FROM {call} t", *FORCE)
+    assert code == 0 and "distributed: 1 stage" in out, out + err
+    for text in (f"SELECT to_json(t) AS j FROM {call} t ORDER BY 1", f"SELECT COLUMNS('^A') FROM {call} ORDER BY 1", f"UNPIVOT (SELECT COLUMNS(*)::VARCHAR FROM {call}) ON COLUMNS(*) INTO NAME n VALUE v"):
+        many, one = (swarm.run("sql", text, "--format", "csv", *options) for options in (FORCE, ALONE))
+        assert sorted(many[1].splitlines()) == sorted(one[1].splitlines()) and many[0] == one[0] == 0, f"{text}: {many}\n{one}"
 
 
 def copy_of(swarm, names, form, options):
@@ -323,6 +336,9 @@ def cases(swarm):
     def csv_comes_out_as_of_one_node():
         as_one_node(swarm, csv_cases())
 
+    def names_are_spelled_as_by_one_node():
+        spelled_as_by_one_node(swarm)
+
     def json_comes_out_as_of_one_node():
         as_one_node(swarm, json_cases())
 
@@ -335,7 +351,7 @@ def cases(swarm):
     def all_leave_in_good_order():
         swarm.stop()
 
-    return [csv_files_are_cells, json_files_are_cells, csv_comes_out_as_of_one_node, json_comes_out_as_of_one_node, so_do_files_by_chance,
+    return [csv_files_are_cells, json_files_are_cells, csv_comes_out_as_of_one_node, names_are_spelled_as_by_one_node, json_comes_out_as_of_one_node, so_do_files_by_chance,
             *rounds(swarm, kill, ROUNDS, "asker"), all_leave_in_good_order]
 
 
