@@ -9,7 +9,7 @@
  * job share one: "shared" is pure text work of the node; "kept" is a statement that leaves nothing
  * of its own behind (small appends, queries: opening and closing an instance would be most of
  * their cost). A kept one has a connection of its own, with which its temporary views, random
- * state and the like end; what stands (standing.h) is made to be what it lists, and the rest of its set-up
+ * state and the like end (parts of plans share with each other alone: job_instance.c); what stands (standing.h) is made to be what it lists, and the rest of its set-up
  * is a transaction that is rolled back. A cancel is
  * looked for between the steps and interrupts within them. */
 #include "bee/job_private.h"

@@ -16,16 +16,14 @@ struct bee_kept { /* an instance that serves "kept" jobs of one measure and thes
     uint64_t used; /* `kept_uses` when it was last taken */
 };
 
-enum { BEE_KEPT_MAX = 3 }; /* a session's statements, tasks, merges of what they gave */
-
 struct bee_hive { /* what all jobs of this process share */
     struct bee_control *control;
     struct bee_stable *stable;
     struct bee_instance *parser; /* serves "shared" jobs; opened by the first */
     duckdb_prepared_statement question; /* of the last of them, which is asked again and again; NULL: none */
     struct ap_bytes question_sql;
-    struct bee_kept kept[BEE_KEPT_MAX];
-    size_t kept_places; /* of them that may be used: 1 … BEE_KEPT_MAX */
+    struct bee_kept kept[AP_WIRE_KEPT_MAX];
+    size_t kept_places; /* of them that may be used: at least 1 */
     uint64_t kept_uses;
     uint64_t resident_bytes; /* the least of this process when a kept one was opened */
     uint64_t memory_bytes;       /* budget of the widest statement */

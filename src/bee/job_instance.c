@@ -125,7 +125,7 @@ static void drop_kept(struct bee_hive *hive, struct bee_kept *kept)
 
 static bool has_kept(const struct bee_hive *hive)
 {
-    for (size_t i = 0; i < BEE_KEPT_MAX; i++)
+    for (size_t i = 0; i < AP_WIRE_KEPT_MAX; i++)
         if (hive->kept[i].instance != NULL) return true;
     return false;
 }

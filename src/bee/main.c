@@ -154,7 +154,7 @@ static enum apiary_code serve(struct apiary_error *err)
     AP_TRY(seal(hello, &sealed, err));
 
     struct bee_hive hive = { .memory_bytes = hello->memory_bytes };
-    hive.kept_places = hello->kept < 1 ? 1 : hello->kept > BEE_KEPT_MAX ? BEE_KEPT_MAX : (size_t)hello->kept;
+    hive.kept_places = hello->kept < 1 ? 1 : hello->kept > AP_WIRE_KEPT_MAX ? AP_WIRE_KEPT_MAX : (size_t)hello->kept;
     struct bee_measures first = {
         .memory_bytes = bee_memory_limit(hello->memory_bytes, 1), .threads = 1, .timezone = "UTC"
     };

@@ -14,7 +14,7 @@
  *   HELLO   fd = the chamber's page slots (core/pages.h; none: it serves no sparse files)
  *           {"version":AP_WIRE_VERSION,"build":AP_VERSION,"memory_bytes":budget,
  *            "rlimit_data_bytes":n|0,"scratch":"/abs/dir (exists, empty)","fsize_bytes":n,
- *            "scratch_bytes":n (cap of spill; default fsize_bytes),"kept":n (engine instances that may be kept; 1),"require_seal":bool,
+ *            "scratch_bytes":n (cap of spill; default fsize_bytes),"kept":n (of AP_WIRE_KEPT_MAX instances, may be kept; 1),"require_seal":bool,
  *            "strict":bool (tests: a refused system call kills)}      first message.
  *            The engine's memory_limit of a statement is
  *            (memory_bytes − 64 MiB − 10 MiB × threads) ÷ 2; rlimit_data_bytes 0 = no fence
@@ -107,6 +107,7 @@ enum { AP_WIRE_JOB_FD = 3, AP_WIRE_ASK_FD = 4, AP_WIRE_BEES_FD = 5 };
 enum {
     AP_WIRE_INLINE_MAX = 32 * 1024,
     AP_WIRE_VALUES = 4,
+    AP_WIRE_KEPT_MAX = 3, /* engine instances: a session's statements, tasks of plans, merges of what they gave */
     AP_WIRE_PATH_MAX = 64 * 1024 /* bytes of a virtual name: folders of long partition values */
 };
 #define AP_WIRE_BATCH_MAX (UINT64_C(16) << 20)

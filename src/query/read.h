@@ -12,7 +12,6 @@
 
 enum {
     AP_SOURCE_INPUTS_MAX = 16,
-    AP_SOURCE_COLD_THREADS = 16, /* of the engine while it reads from a store */
 };
 
 /* A frame that the statement reads, at one version. */

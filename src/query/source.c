@@ -25,7 +25,7 @@ enum apiary_code ap_source_new(
     if (code == APIARY_OK) ap_cell_set_name(source->cells, session->world->cell_names);
     if (code == APIARY_OK)
         code = ap_cell_set_page(source->cells, session->world->cache,
-            &(struct ap_paging) { .threads = AP_SOURCE_COLD_THREADS,
+            &(struct ap_paging) { .threads = AP_POOL_COLD_THREADS,
                 .gap_bytes = ap_config_size(&session->config, AP_CONFIG_read_gap, 0) },
             err);
     if (code != APIARY_OK) {
@@ -360,15 +360,10 @@ enum apiary_code ap_source_job(struct ap_source *source, struct ap_str sql, cons
 
 int ap_source_threads(const struct ap_source *source)
 {
-    /* Threads that wait for a store are its requests in flight; each costs the engine memory. */
-    enum { MEMORY_PER_THREAD = 64 << 20 };
     int width = ap_chamber_width(source->chamber);
     if (source->frugal) return 1;
     if (!source->paged) return 0;
-    uint64_t memory = ap_pool_memory_per_bee(source->session->world->pool) * (uint64_t)width;
-    uint64_t threads = memory / MEMORY_PER_THREAD;
-    if (threads > AP_SOURCE_COLD_THREADS) threads = AP_SOURCE_COLD_THREADS;
-    return (int)threads > width ? (int)threads : width;
+    return ap_pool_cold_threads(ap_pool_memory_per_bee(source->session->world->pool) * (uint64_t)width, width);
 }
 
 static enum apiary_code run_document(struct ap_source *source, struct ap_str document,

@@ -250,14 +250,13 @@ bool ap_chamber_fit(struct ap_chamber *chamber, bool fresh)
  * counts: 2.6 MB of an instance's 11 are touched, and stacks hardly). A query over cells of a store has more threads. */
 static int kept_places(const struct ap_chamber *chamber)
 {
-    enum { PART = 8, INSTANCE_BYTES = 11 << 20, THREAD_BYTES = 9 << 20, THREADS_COLD = 16, COLD_BYTES = 64 << 20, PLACES = 3 };
+    enum { PART = 8, INSTANCE_BYTES = 11 << 20, THREAD_BYTES = 9 << 20 };
     const struct ap_pool *pool = chamber->pool;
     uint64_t all = ap_pool_budget_of(pool, pool->bees), one = ap_pool_budget_of(pool, 1);
-    uint64_t threads = all / COLD_BYTES < THREADS_COLD ? all / COLD_BYTES : THREADS_COLD;
-    if (threads < (uint64_t)pool->bees) threads = (uint64_t)pool->bees;
+    uint64_t threads = (uint64_t)ap_pool_cold_threads(all, pool->bees);
     if (chamber->budget_bytes < one) one = chamber->budget_bytes; /* a guest's */
     uint64_t more = one / PART / (INSTANCE_BYTES + THREAD_BYTES * (threads - 1));
-    return more >= PLACES - 1 ? PLACES : (int)more + 1;
+    return more >= AP_WIRE_KEPT_MAX - 1 ? AP_WIRE_KEPT_MAX : (int)more + 1;
 }
 
 int ap_chamber_kept(const struct ap_chamber *chamber)

@@ -39,6 +39,14 @@ uint64_t ap_pool_budget_of(const struct ap_pool *pool, int width)
     return budget < AP_CHAMBER_BUDGET_LEAST ? AP_CHAMBER_BUDGET_LEAST : budget;
 }
 
+int ap_pool_cold_threads(uint64_t memory_bytes, int width)
+{
+    enum { THREAD_BYTES = 64 << 20 };
+    uint64_t threads = memory_bytes / THREAD_BYTES;
+    if (threads > AP_POOL_COLD_THREADS) threads = AP_POOL_COLD_THREADS;
+    return (int)threads > width ? (int)threads : width;
+}
+
 static uint64_t guest_bytes(uint64_t memory_bytes)
 {
     if (memory_bytes < AP_CHAMBER_BUDGET_LEAST + AP_GUEST_BYTES_MIN) return 0;

@@ -221,5 +221,9 @@ void ap_chamber_yields(struct ap_chamber *chamber, struct ap_cancel *cancel);
 uint64_t ap_pool_memory_per_bee(const struct ap_pool *pool);
 int ap_pool_bees(const struct ap_pool *pool);
 uint64_t ap_pool_budget_of(const struct ap_pool *pool, int width); /* of a chamber of so many bees */
+/* Threads of an engine that reads cells of a store, of so much memory and so many bees: those that wait are its requests in
+ * flight, and each costs the engine memory. */
+enum { AP_POOL_COLD_THREADS = 16 }; /* at most, unless there are more bees */
+int ap_pool_cold_threads(uint64_t memory_bytes, int width);
 
 #endif

@@ -269,6 +269,19 @@ def changed(swarm):
     raise AssertionError("no file changed in time")
 
 
+def killed(swarm, words, frame, count, seed, whom, pick, begun=True):
+    """Somebody is killed when the statement has begun, or at any moment: all rows are there, or none. Did it run then?"""
+    asked = swarm.begin(*words)
+    if begun:
+        swarm.wait_announced(asked)
+    time.sleep(pick.uniform(0, 0.05) if begun else pick.uniform(0.1, 0.8))
+    running = asked.poll() is None
+    code, err = swarm.kill(whom, asked, pick)
+    there = all_or_none(swarm, frame, count, code, whom, words[0] == "import", f"seed {seed}, {whom} killed: {words}: exit {code}: {err}")
+    print(f"# {whom} killed {'while it ran' if running else 'after the end'}: {there} rows")
+    return running
+
+
 def kill(swarm, seed, whom):
     """One import, one kill -9 in its midst. What is acknowledged is there; what is there, is there once."""
     pick = random.Random(seed)
@@ -277,17 +290,7 @@ def kill(swarm, seed, whom):
     if pick.random() < 0.5:
         write(swarm, f"CREATE FRAME {frame} (x BIGINT, p INTEGER, s VARCHAR)")
         words = ("sql", pick.choice([f"COPY {frame} FROM '{files}'", f"INSERT INTO {frame} BY NAME SELECT * FROM read_parquet('{files}')"]), *FORCE)
-    asked = swarm.begin(*words)
-    if seed // 2 % 2 == 0:  # when it has begun; else at any moment
-        swarm.wait_announced(asked)
-        time.sleep(pick.uniform(0, 0.05))
-    else:
-        time.sleep(pick.uniform(0.1, 0.8))
-    running = asked.poll() is None
-    HIT.append(running)
-    code, err = swarm.kill(whom, asked, pick)
-    there = all_or_none(swarm, frame, ROWS, code, whom, words[0] == "import", f"seed {seed}, {whom} killed: {words}: exit {code}: {err}")
-    print(f"# {whom} killed {'while it ran' if running else 'after the end'}: {there} rows")
+    HIT.append(killed(swarm, words, frame, ROWS, seed, whom, pick, begun=seed // 2 % 2 == 0))
 
 
 def cases(swarm):

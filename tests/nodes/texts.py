@@ -9,11 +9,10 @@ import gzip
 import json
 import os
 import random
-import time
 
 from swarm_nodes import Swarm, rounds  # first: it finds the folders of the others
-from imports import ALONE, FORCE, SHARED, load, pattern, same
-from writes import all_or_none, by_swarm, number, rows, write
+from imports import ALONE, FORCE, SHARED, killed, load, pattern, same
+from writes import by_swarm, number, rows, write
 
 from apiary_cli import REMOTE, main
 
@@ -314,13 +313,7 @@ def kill(swarm, seed, whom):
     if pick.random() < 0.5:
         write(swarm, f"CREATE FRAME {frame} (x BIGINT, p INTEGER, s VARCHAR)")
         words = ("sql", f"COPY {frame} FROM '{files}'", *FORCE)
-    asked = swarm.begin(*words)
-    swarm.wait_announced(asked)
-    time.sleep(pick.uniform(0, 0.05))
-    running = asked.poll() is None
-    code, err = swarm.kill(whom, asked, pick)
-    there = all_or_none(swarm, frame, ROWS, code, whom, words[0] == "import", f"seed {seed}, {whom} killed: {words}: exit {code}: {err}")
-    print(f"# {whom} killed {'while it ran' if running else 'after the end'}: {there} rows")
+    killed(swarm, words, frame, ROWS, seed, whom, pick)
 
 
 def cases(swarm):
