@@ -110,7 +110,7 @@ static enum apiary_code say_tasks(struct ap_rows *rows, const struct ap_plan *pl
         ap_size_format(task->bytes, bytes);
         AP_AUTO(ap_bytes) shares = { 0 };
         AP_TRY(add_shares(plan, stage, task, &shares, err));
-        AP_TRY(ap_rows_say(rows, err, "  task %zu: %s, %s (neighbours, balanced by size)", i,
+        AP_TRY(ap_rows_say(rows, err, "  task %zu: %s, %s (balanced by size)", i,
             ap_bytes_text(&shares), bytes));
         AP_TRY(say_place(rows, figures != NULL ? &figures[i] : NULL, ap_leafcut_memory(task->bytes), err));
         if (ran) AP_TRY(say_figures(rows, "ran", &figures[i], err));

@@ -65,11 +65,12 @@ struct ap_plan_frame {
     uint64_t version;
     const char *view; /* the engine's name of it: quoted "catalog"."box"."frame" */
     uint64_t bytes;   /* of the cells below */
-    const char **cells; /* paths as in the log, in commit order; those that are read */
+    const char **cells; /* paths as in the log, in commit order (or as plan_even.c put them); those that are read */
     size_t cell_count;
 };
 
-/* Neighbouring cells [first, first + count) of the stage's shards, one behind the other. */
+/* Cells [first, first + count) of the stage's shards, one behind the other: neighbours in commit order, but where
+ * an aggregate had some exchanged to be even (plan_even.c). */
 struct ap_plan_task {
     size_t first, count;
     uint64_t bytes;

@@ -108,7 +108,8 @@ static enum apiary_code make_plan(struct ap_planner *planner, struct apiary_erro
     planner->plan->replayable = doubt == NULL;
     planner->plan->doubt = doubt;
     planner->plan->plain = planner->plain;
-    return take_frames(planner, err);
+    AP_TRY(take_frames(planner, err));
+    return ap_planner_even(planner, err);
 }
 
 void ap_plan_made_done(struct ap_plan_made *made)

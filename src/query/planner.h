@@ -1,5 +1,5 @@
 /* What makes a plan of a SELECT: shared by plan_make.c (the whole), plan_ask.c (what the engine is asked),
- * plan_tree.c (names, views and constants of a tree) and plan_stage.c (one stage and its tasks). */
+ * plan_tree.c (names, views and constants of a tree), plan_stage.c (one stage and its tasks) and plan_even.c. */
 #ifndef AP_QUERY_PLANNER_H
 #define AP_QUERY_PLANNER_H
 
@@ -99,6 +99,14 @@ AP_CHECKED enum apiary_code ap_planner_text_call(const struct ap_file_ref *ref, 
 /* What a task needs beside columns, the call's being known, or why not. */
 AP_CHECKED enum apiary_code ap_planner_take_text(struct ap_planner *planner, const struct ap_file_ref *ref,
     const struct ap_described_list *columns, struct ap_plan_files *files, struct apiary_error *err);
+
+/* ---- plan_even.c ---- */
+
+/* Tasks of aggregates made of more equal size: cells of the plan's frames, which must be there, change places. */
+AP_CHECKED enum apiary_code ap_planner_even(struct ap_planner *planner, struct apiary_error *err);
+/* The exchange itself: `order` names the cells that the tasks hold, whose `bytes` are the sums of `sizes`. The
+ * largest task does not grow. */
+void ap_plan_even_out(const uint64_t *sizes, size_t *order, struct ap_plan_task *tasks, size_t count);
 
 /* ---- plan_stage.c ---- */
 

@@ -3,7 +3,7 @@
 
 #include "core/alloc.h"
 #include "core/json.h"
-#include "query/plan.h"
+#include "query/planner.h"
 
 static const char whole[] =
     "{\"format\":1,\"setup\":[\"CREATE SCHEMA IF NOT EXISTS memory.main\"],\"use\":\"USE memory.main\","
@@ -471,6 +471,61 @@ static void no_memory(void **state)
     fail_msg("no end of allocations");
 }
 
+/* ---- tasks of equal size ---- */
+
+static uint64_t largest(const struct ap_plan_task *tasks, size_t count)
+{
+    uint64_t most = 0;
+    for (size_t i = 0; i < count; i++) most = tasks[i].bytes > most ? tasks[i].bytes : most;
+    return most;
+}
+
+static void tasks_are_evened_out(void **state)
+{
+    uint64_t sizes[] = { 13, 13, 13, 13, 13, 22, 13, 22, 22, 13, 13, 13, 13, 16 }; /* lineitem at scale 1 */
+    size_t order[] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13 };
+    struct ap_plan_task tasks[] = { { 0, 7, 100 }, { 7, 7, 112 } };
+    (void)state;
+    ap_plan_even_out(sizes, order, tasks, 2);
+    assert_int_equal(largest(tasks, 2), 109); /* one of 16 for one of 13; nothing else is better */
+    assert_int_equal(tasks[0].bytes + tasks[1].bytes, 212);
+}
+
+/* Whatever the sizes: each cell once, sums that are right, and no larger task. */
+static void evening_out_loses_nothing(void **state)
+{
+    enum { CELLS = 60, TASKS = 7, SEEDS = 500 };
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        char label[32];
+        uint64_t sizes[CELLS], random = seed, sum = 0;
+        size_t order[CELLS], seen[CELLS] = { 0 };
+        struct ap_plan_task tasks[TASKS] = { 0 };
+        snprintf(label, sizeof label, "seed %llu", (unsigned long long)seed);
+        for (size_t i = 0; i < CELLS; i++) {
+            random = random * UINT64_C(6364136223846793005) + 1442695040888963407;
+            sizes[i] = (random >> 33) % 1000;
+            order[i] = i;
+        }
+        for (size_t i = 0; i < TASKS; i++) {
+            tasks[i].first = i == 0 ? 0 : tasks[i - 1].first + tasks[i - 1].count;
+            tasks[i].count = i + 1 == TASKS ? CELLS - tasks[i].first : 3 + seed % 6;
+            for (size_t j = 0; j < tasks[i].count; j++) tasks[i].bytes += sizes[tasks[i].first + j];
+        }
+        uint64_t before = largest(tasks, TASKS);
+        ap_plan_even_out(sizes, order, tasks, TASKS);
+        assert_true_in(label, largest(tasks, TASKS) <= before);
+        for (size_t i = 0; i < TASKS; i++) {
+            for (size_t j = sum = 0; j < tasks[i].count; j++) {
+                sum += sizes[order[tasks[i].first + j]];
+                seen[order[tasks[i].first + j]]++;
+            }
+            assert_int_in(label, tasks[i].bytes, sum);
+        }
+        for (size_t i = 0; i < CELLS; i++) assert_int_in(label, seen[i], 1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -485,6 +540,8 @@ int main(void)
         cmocka_unit_test(keys_of_files),
         cmocka_unit_test(files_are_counted),
         cmocka_unit_test(refuses_to_write_what_is_out_of_form),
+        cmocka_unit_test(tasks_are_evened_out),
+        cmocka_unit_test(evening_out_loses_nothing),
         cmocka_unit_test(no_memory),
     };
     return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
