@@ -183,6 +183,7 @@ enum apiary_code ap_order_write(const struct ap_swarm *swarm, struct ap_session 
     manifest.task_timeout_us = TASK_TIMEOUT_US;
     manifest.tries = tries < 1 ? 1 : tries > AP_MANIFEST_TRIES_MAX ? AP_MANIFEST_TRIES_MAX : (int)tries;
     manifest.writes = spec->run != NULL ? spec->run->plan->write != NULL && spec->run->stage + 1 == spec->run->plan->stage_count : spec->writes;
+    manifest.fleeting = swarm->fleeting && !manifest.writes;
     manifest.needs[manifest.need_count++] = AP_STR(AP_NEED_PLAN);
     if (manifest.writes) manifest.needs[manifest.need_count++] = AP_STR(AP_NEED_WRITE);
     if (manifest.writes && spec->run == NULL) manifest.needs[manifest.need_count++] = AP_STR(AP_NEED_HOLD);

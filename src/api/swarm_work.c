@@ -449,6 +449,7 @@ static enum apiary_code run_stage(void *context, const struct ap_plan_run *part,
     AP_AUTO(ap_bytes) nothing = { 0 };
     swarm.port.context = &gather;
     swarm.port.merge = gather_partials;
+    swarm.fleeting = true; /* nobody but us waits for it */
     AP_TRY(ap_view_look(handle->world.store, &view, err));
     struct ap_order_spec spec = { .run = part, .deadline_us = AP_ORDER_DEADLINE_US };
     AP_TRY(ap_order_write(&swarm, part->session, &spec, &view, &manifest, err));

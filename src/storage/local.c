@@ -31,29 +31,35 @@ static int write_all(int fd, struct ap_str body)
 }
 
 static enum apiary_code write_object(struct ap_local *local, const char *key, struct ap_str body,
-    enum ap_local_place how, struct apiary_error *err)
+    enum ap_local_place how, bool lasting, struct apiary_error *err)
 {
     AP_AUTO(ap_local_temp) temp = AP_LOCAL_TEMP_NONE;
     AP_AUTO_FD root = -1;
     AP_TRY(ap_local_root(local, true, &root, err));
-    if (how == AP_PLACE_NEW) AP_TRY(ap_local_check_absent(local, root, key, err));
+    if (how == AP_PLACE_NEW) AP_TRY(ap_local_check_absent(local, root, key, lasting, err));
     AP_TRY(ap_local_temp_make(local, root, "put", &temp, err));
     int error = write_all(temp.fd, body);
-    if (!error) error = ap_local_sync(local, temp.fd);
+    if (!error) error = ap_local_sync(local, temp.fd, lasting);
     if (error) return ap_fail_errno(err, error, "cannot write %s/%s", local->root, key);
-    return ap_local_place(local, root, &temp, key, how, err);
+    return ap_local_place(local, root, &temp, key, how, lasting, err);
 }
 
 static enum apiary_code local_put(
     struct ap_store *store, const char *key, struct ap_str body, struct apiary_error *err)
 {
-    return write_object(ap_local_of(store), key, body, AP_PLACE_REPLACE, err);
+    return write_object(ap_local_of(store), key, body, AP_PLACE_REPLACE, true, err);
 }
 
 static enum apiary_code local_put_if_absent(
     struct ap_store *store, const char *key, struct ap_str body, struct apiary_error *err)
 {
-    return write_object(ap_local_of(store), key, body, AP_PLACE_NEW, err);
+    return write_object(ap_local_of(store), key, body, AP_PLACE_NEW, true, err);
+}
+
+static enum apiary_code local_put_fleeting(
+    struct ap_store *store, const char *key, struct ap_str body, bool if_absent, struct apiary_error *err)
+{
+    return write_object(ap_local_of(store), key, body, if_absent ? AP_PLACE_NEW : AP_PLACE_REPLACE, false, err);
 }
 
 /* ---- reads ---- */
@@ -178,7 +184,7 @@ static void prune(struct ap_local *local, int root, const char *key)
 }
 
 static enum apiary_code delete_one(
-    struct ap_local *local, int root, const char *key, struct apiary_error *err)
+    struct ap_local *local, int root, const char *key, bool lasting, struct apiary_error *err)
 {
     char path[AP_KEY_MAX + 1];
     struct stat info;
@@ -197,14 +203,14 @@ static enum apiary_code delete_one(
     if (error == ELOOP) return fail_read(local, key, error, err);
     if (!error && !S_ISREG(info.st_mode)) return APIARY_OK; /* no object */
     if (!error && unlinkat(in, leaf, 0) != 0 && errno != ENOENT) error = errno;
-    if (!error) error = ap_local_sync(local, in);
+    if (!error) error = ap_local_sync(local, in, lasting);
     if (error) return ap_fail_errno(err, error, "cannot delete %s/%s", local->root, key);
     prune(local, root, key);
     return APIARY_OK;
 }
 
-static enum apiary_code local_delete_many(
-    struct ap_store *store, const char *const *keys, size_t count, struct apiary_error *err)
+static enum apiary_code delete_all(
+    struct ap_store *store, const char *const *keys, size_t count, bool lasting, struct apiary_error *err)
 {
     struct ap_local *local = ap_local_of(store);
     struct apiary_error local_error;
@@ -213,8 +219,19 @@ static enum apiary_code local_delete_many(
     enum apiary_code code = ap_local_root(local, false, &root, err);
     if (code == APIARY_NOT_FOUND) return APIARY_OK;
     if (code != APIARY_OK) return code;
-    for (size_t i = 0; i < count; i++) AP_TRY(delete_one(local, root, keys[i], err));
+    for (size_t i = 0; i < count; i++) AP_TRY(delete_one(local, root, keys[i], lasting, err));
     return APIARY_OK;
+}
+
+static enum apiary_code local_delete_many(
+    struct ap_store *store, const char *const *keys, size_t count, struct apiary_error *err)
+{
+    return delete_all(store, keys, count, true, err);
+}
+
+static enum apiary_code local_delete_fleeting(struct ap_store *store, const char *key, struct apiary_error *err)
+{
+    return delete_all(store, &key, 1, false, err);
 }
 
 /* ---- life ---- */
@@ -232,6 +249,9 @@ static const struct ap_store_ops local_ops = {
     .get_many = local_get_many,
     .list = ap_local_list,
     .delete_many = local_delete_many,
+    .put_fleeting = local_put_fleeting,
+    .delete_fleeting = local_delete_fleeting,
+    .listen = ap_local_listen,
     .open_read = local_open_read,
     .stage = ap_local_stage,
     .stage_commit = ap_local_stage_commit,

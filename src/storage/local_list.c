@@ -200,7 +200,7 @@ static enum apiary_code walk_directory(
 /* ---- the store's clock ---- */
 
 /* File systems that take times from another machine or a daemon. */
-static bool times_are_foreign(int fd)
+bool ap_local_is_foreign(int fd)
 {
     static const uint32_t own[] = {
         0xEF53 /* ext */,
@@ -225,7 +225,7 @@ static bool times_are_foreign(int fd)
 static int64_t store_clock_us(struct ap_local *local, int root)
 {
     struct timespec now;
-    if (times_are_foreign(root)) {
+    if (ap_local_is_foreign(root)) {
         struct ap_local_temp temp = AP_LOCAL_TEMP_NONE;
         struct apiary_error ignored;
         struct stat info;

@@ -22,9 +22,9 @@ void ap_fd_close(const int *fd)
     if (*fd >= 0) close(*fd);
 }
 
-int ap_local_sync(struct ap_local *local, int fd)
+int ap_local_sync(struct ap_local *local, int fd, bool lasting)
 {
-    if (!local->fsync || fsync(fd) == 0) return 0;
+    if (!lasting || !local->fsync || fsync(fd) == 0) return 0;
     /* Some network and user-space file systems cannot sync directories; they say so. */
     return errno == EINVAL || errno == ENOTSUP ? 0 : errno;
 }
@@ -119,7 +119,7 @@ static enum apiary_code make_root(struct ap_local *local, struct apiary_error *e
             *slash = 0;
             AP_AUTO_FD above = open(slash == path ? "/" : path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
             *slash = '/';
-            int error = above < 0 ? errno : ap_local_sync(local, above);
+            int error = above < 0 ? errno : ap_local_sync(local, above, true);
             if (error) return ap_fail_errno(err, error, "cannot make the storage folder %s", path);
         } else if (errno != EEXIST && errno != EISDIR) {
             struct stat info;
@@ -151,12 +151,12 @@ enum apiary_code ap_local_root(
 /* ---- parents ---- */
 
 /* One step down. Made, or seen just after it was missing: either way its name is made durable. */
-static int step_down(struct ap_local *local, int dir, const char *name, int *next)
+static int step_down(struct ap_local *local, int dir, const char *name, bool lasting, int *next)
 {
     int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT) {
         if (mkdirat(dir, name, 0777) != 0 && errno != EEXIST) return errno;
-        int error = ap_local_sync(local, dir);
+        int error = ap_local_sync(local, dir, lasting);
         if (error) return error;
         fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     }
@@ -165,7 +165,7 @@ static int step_down(struct ap_local *local, int dir, const char *name, int *nex
     return 0;
 }
 
-static int make_parents(struct ap_local *local, int root_fd, const char *path, int *fd)
+static int make_parents(struct ap_local *local, int root_fd, const char *path, bool lasting, int *fd)
 {
     int dir = root_fd;
     for (const char *at = path;;) {
@@ -176,7 +176,7 @@ static int make_parents(struct ap_local *local, int root_fd, const char *path, i
         if (size <= NAME_MAX) {
             memcpy(name, at, size);
             name[size] = 0;
-            error = step_down(local, dir, name, &next);
+            error = step_down(local, dir, name, lasting, &next);
         }
         if (dir != root_fd) close(dir);
         if (error) return error;
@@ -190,8 +190,8 @@ static int make_parents(struct ap_local *local, int root_fd, const char *path, i
     }
 }
 
-enum apiary_code ap_local_parent(struct ap_local *local, int root_fd, const char *key, int *dir_fd,
-    const char **leaf, struct apiary_error *err)
+enum apiary_code ap_local_parent(struct ap_local *local, int root_fd, const char *key, bool lasting,
+    int *dir_fd, const char **leaf, struct apiary_error *err)
 {
     int error = 0, fd = -1;
     const char *slash = strrchr(key, '/');
@@ -205,7 +205,7 @@ enum apiary_code ap_local_parent(struct ap_local *local, int root_fd, const char
         error = ap_local_open_beneath(local, root_fd, path, O_RDONLY | O_DIRECTORY, &fd);
         /* A folder that was empty may be taken away by whoever deleted its last object. */
         for (int i = 0; error == ENOENT && i < AP_LOCAL_TRIES_MAX; i++)
-            error = make_parents(local, root_fd, path, &fd);
+            error = make_parents(local, root_fd, path, lasting, &fd);
     }
     if (error == ENOTDIR)
         return ap_fail(

@@ -32,11 +32,11 @@ AP_CHECKED enum apiary_code ap_local_root(
 int ap_local_open_beneath(
     struct ap_local *local, int root_fd, const char *path, int flags, int *fd);
 /* The directory that holds `key` and where in key its last part begins. Makes what is missing,
- * durably. INVALID when a part of the key is an object. */
-AP_CHECKED enum apiary_code ap_local_parent(struct ap_local *local, int root_fd, const char *key,
+ * durably where `lasting`. INVALID when a part of the key is an object. */
+AP_CHECKED enum apiary_code ap_local_parent(struct ap_local *local, int root_fd, const char *key, bool lasting,
     int *dir_fd, const char **leaf, struct apiary_error *err);
-/* fsync where the store is to; 0 or an errno. */
-int ap_local_sync(struct ap_local *local, int fd);
+/* fsync where the store is to and `lasting`; 0 or an errno. */
+int ap_local_sync(struct ap_local *local, int fd, bool lasting);
 void ap_fd_close(const int *fd); /* for AP_AUTO_FD; -1 is none */
 #define AP_AUTO_FD __attribute__((cleanup(ap_fd_close))) int
 
@@ -56,14 +56,14 @@ AP_CHECKED enum apiary_code ap_local_temp_make(struct ap_local *local, int root_
 /* Each is lost to somebody who took an empty folder away meanwhile: others get on. */
 enum { AP_LOCAL_TRIES_MAX = 300 };
 enum ap_local_place { AP_PLACE_NEW, AP_PLACE_REPLACE };
-/* Makes the temporary file, which must be durable, the object `key`; durable when OK.
+/* Makes the temporary file, which must be durable, the object `key`; durable when OK (but for what need not be: !lasting).
  * NEW: CONFLICT when there is one; UNCERTAIN when the disk's answer was lost after the link.
  * REPLACE: IO for all that may be repeated. */
 AP_CHECKED enum apiary_code ap_local_place(struct ap_local *local, int root_fd,
-    struct ap_local_temp *temp, const char *key, enum ap_local_place how, struct apiary_error *err);
+    struct ap_local_temp *temp, const char *key, enum ap_local_place how, bool lasting, struct apiary_error *err);
 /* CONFLICT when the object exists, before the work of writing it is done; OK else. */
 AP_CHECKED enum apiary_code ap_local_check_absent(
-    struct ap_local *local, int root_fd, const char *key, struct apiary_error *err);
+    struct ap_local *local, int root_fd, const char *key, bool lasting, struct apiary_error *err);
 
 enum apiary_code ap_local_stage(
     struct ap_store *store, struct ap_stage **out, struct apiary_error *err);
@@ -74,5 +74,11 @@ enum apiary_code ap_local_stage_commit(struct ap_store *store, struct ap_stage *
 
 enum apiary_code ap_local_list(struct ap_store *store, const struct ap_list_request *request,
     struct ap_list *out, struct apiary_error *err);
+/* Does the file system take its times, and so perhaps its files, from another machine or a daemon? */
+bool ap_local_is_foreign(int fd);
+
+/* ---- local_listen.c ---- */
+
+enum apiary_code ap_local_listen(struct ap_store *store, const char *folder, int *fd, struct apiary_error *err);
 
 #endif

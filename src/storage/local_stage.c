@@ -160,9 +160,9 @@ static bool answer_lost(int error)
 }
 
 static enum apiary_code fail_taken(
-    struct ap_local *local, int dir, const char *key, struct apiary_error *err)
+    struct ap_local *local, int dir, const char *key, bool lasting, struct apiary_error *err)
 {
-    int error = ap_local_sync(local, dir);
+    int error = ap_local_sync(local, dir, lasting);
     if (error)
         return ap_fail(err, APIARY_UNCERTAIN,
             "object %s/%s exists but its folder cannot be synced: %s", local->root, key,
@@ -219,21 +219,21 @@ static bool is_removed(const struct ap_local_temp *temp)
 }
 
 enum apiary_code ap_local_place(struct ap_local *local, int root_fd, struct ap_local_temp *temp,
-    const char *key, enum ap_local_place how, struct apiary_error *err)
+    const char *key, enum ap_local_place how, bool lasting, struct apiary_error *err)
 {
     int error = ENOENT;
     for (int i = 0; i < AP_LOCAL_TRIES_MAX && (error == ENOENT || error == EAGAIN); i++) {
         AP_AUTO_FD dir = -1;
         const char *leaf = NULL;
-        AP_TRY(ap_local_parent(local, root_fd, key, &dir, &leaf, err));
+        AP_TRY(ap_local_parent(local, root_fd, key, lasting, &dir, &leaf, err));
         error = place_once(local, temp, dir, leaf, how);
-        if (error == EEXIST) return fail_taken(local, dir, key, err);
+        if (error == EEXIST) return fail_taken(local, dir, key, lasting, err);
         if (error == ENOENT && is_removed(temp))
             return ap_fail(err, APIARY_IO, "cannot write %s/%s: its temporary file was removed", local->root, key);
         if (error) continue;
         if (temp->name[0]) unlinkat(temp->dir_fd, temp->name, 0);
         temp->name[0] = 0;
-        error = ap_local_sync(local, dir);
+        error = ap_local_sync(local, dir, lasting);
         if (error == 0) return APIARY_OK;
         return ap_fail(err, how == AP_PLACE_NEW ? APIARY_UNCERTAIN : APIARY_IO,
             "%s/%s is written but its folder cannot be synced: %s", local->root, key,
@@ -243,15 +243,15 @@ enum apiary_code ap_local_place(struct ap_local *local, int root_fd, struct ap_l
 }
 
 enum apiary_code ap_local_check_absent(
-    struct ap_local *local, int root_fd, const char *key, struct apiary_error *err)
+    struct ap_local *local, int root_fd, const char *key, bool lasting, struct apiary_error *err)
 {
     struct stat info;
     AP_AUTO_FD dir = -1;
     const char *leaf = NULL;
-    AP_TRY(ap_local_parent(local, root_fd, key, &dir, &leaf, err));
+    AP_TRY(ap_local_parent(local, root_fd, key, lasting, &dir, &leaf, err));
     if (fstatat(dir, leaf, &info, AT_SYMLINK_NOFOLLOW) != 0 || S_ISDIR(info.st_mode))
         return APIARY_OK;
-    return fail_taken(local, dir, key, err);
+    return fail_taken(local, dir, key, lasting, err);
 }
 
 /* ---- stages ---- */
@@ -293,9 +293,9 @@ enum apiary_code ap_local_stage_commit(struct ap_store *store, struct ap_stage *
         return ap_fail(
             err, APIARY_INVALID, "the staged file of '%s' was committed already or is lost", key);
     AP_TRY(ap_local_root(local, true, &root, err));
-    AP_TRY(ap_local_check_absent(local, root, key, err));
+    AP_TRY(ap_local_check_absent(local, root, key, true, err));
     int error = open_temp_dir(local, root, &temp_dir);
-    if (!error) error = ap_local_sync(local, stage->fd);
+    if (!error) error = ap_local_sync(local, stage->fd, true);
     if (!error && fstat(stage->fd, &info) != 0) error = errno;
     if (error) {
         unlink(stage->path); /* invariant 1 */
@@ -306,7 +306,7 @@ enum apiary_code ap_local_stage_commit(struct ap_store *store, struct ap_stage *
     temp.dir_fd = temp_dir;
     temp.fd = stage->fd;
     snprintf(temp.name, sizeof temp.name, "%s", strrchr(stage->path, '/') + 1);
-    enum apiary_code code = ap_local_place(local, root, &temp, key, AP_PLACE_NEW, err);
+    enum apiary_code code = ap_local_place(local, root, &temp, key, AP_PLACE_NEW, true, err);
     if (temp.name[0] == 0) { /* it has its name, whatever the folder's sync said */
         ap_free(stage->path);
         stage->path = NULL;

@@ -59,7 +59,8 @@ static enum step read_back(struct settling *settling, enum ap_slot_outcome *outc
 static enum step attempt_once(struct settling *settling, enum ap_slot_outcome *outcome,
     struct ap_bytes *theirs, enum apiary_code *code, struct apiary_error *err)
 {
-    *code = ap_store_put_if_absent(settling->store, settling->key, settling->body, err);
+    *code = settling->options->fleeting ? ap_store_put_fleeting_if_absent(settling->store, settling->key, settling->body, err)
+                                        : ap_store_put_if_absent(settling->store, settling->key, settling->body, err);
     switch (*code) {
         case APIARY_OK: *outcome = AP_SLOT_MINE; return STEP_DONE;
         case APIARY_CONFLICT:

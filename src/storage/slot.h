@@ -20,6 +20,7 @@ struct ap_slot_options {
     int64_t deadline_mono_us; /* INT64_MAX: none; after it UNCERTAIN or IO is returned */
     const struct ap_cancel *cancel;
     uint64_t body_max; /* bound of a body that is read back */
+    bool fleeting;     /* the slot need not outlive the machine (ap_store_put_fleeting) */
 };
 
 /* Puts `body` into the slot `key` and settles what happened.

@@ -155,6 +155,14 @@ uint64_t ap_store_counts_requests(const struct ap_store_counts *counts)
            counts->deletes;
 }
 
+enum apiary_code ap_store_listen(
+    struct ap_store *store, const char *folder, int *fd, struct apiary_error *err)
+{
+    AP_TRY(ap_store_key_check(folder, err));
+    if (store->ops->listen == NULL) return ap_fail(err, APIARY_UNSUPPORTED, "nobody can be heard in %s", store->uri);
+    return store->ops->listen(store, folder, fd, err);
+}
+
 /* ---- writes ---- */
 
 enum apiary_code ap_store_put(
@@ -173,6 +181,35 @@ enum apiary_code ap_store_put_if_absent(
     ap_store_tally(store, puts_if_absent, 1);
     ap_store_tally(store, bytes_out, body.size);
     return store->ops->put_if_absent(store, key, body, err);
+}
+
+enum apiary_code ap_store_put_fleeting(
+    struct ap_store *store, const char *key, struct ap_str body, struct apiary_error *err)
+{
+    if (store->ops->put_fleeting == NULL) return ap_store_put(store, key, body, err);
+    AP_TRY(write_check(key, err));
+    ap_store_tally(store, puts, 1);
+    ap_store_tally(store, bytes_out, body.size);
+    return store->ops->put_fleeting(store, key, body, false, err);
+}
+
+enum apiary_code ap_store_put_fleeting_if_absent(
+    struct ap_store *store, const char *key, struct ap_str body, struct apiary_error *err)
+{
+    if (store->ops->put_fleeting == NULL) return ap_store_put_if_absent(store, key, body, err);
+    AP_TRY(write_check(key, err));
+    ap_store_tally(store, puts_if_absent, 1);
+    ap_store_tally(store, bytes_out, body.size);
+    return store->ops->put_fleeting(store, key, body, true, err);
+}
+
+enum apiary_code ap_store_delete_fleeting(
+    struct ap_store *store, const char *key, struct apiary_error *err)
+{
+    if (store->ops->delete_fleeting == NULL) return ap_store_delete(store, key, err);
+    AP_TRY(write_check(key, err));
+    ap_store_tally(store, deletes, 1);
+    return store->ops->delete_fleeting(store, key, err);
 }
 
 enum apiary_code ap_store_delete_many(

@@ -116,6 +116,12 @@ struct ap_store_ops {
     enum apiary_code (*stage)(struct ap_store *, struct ap_stage **, struct apiary_error *);
     enum apiary_code (*stage_commit)(struct ap_store *, struct ap_stage *, const char *key,
         struct ap_object *, struct apiary_error *);
+    /* For what need not outlive the machine; NULL: as the others */
+    enum apiary_code (*put_fleeting)(
+        struct ap_store *, const char *key, struct ap_str body, bool if_absent, struct apiary_error *);
+    enum apiary_code (*delete_fleeting)(struct ap_store *, const char *key, struct apiary_error *);
+    /* NULL: nobody can be heard */
+    enum apiary_code (*listen)(struct ap_store *, const char *folder, int *fd, struct apiary_error *);
     /* NULL: nothing is sent early */
     enum apiary_code (*stage_advance)(struct ap_store *, struct ap_stage *, const char *key,
         uint64_t written, struct apiary_error *);
@@ -186,6 +192,17 @@ AP_CHECKED enum apiary_code ap_store_put(
 AP_CHECKED enum apiary_code ap_store_put_if_absent(
     struct ap_store *store, const char *key, struct ap_str body, struct apiary_error *err);
 
+/* The same for objects that need not outlive the machine that the store lies on: the disk is not waited for.
+ * After a loss of power such an object may be there, be gone, or hold other bytes than were written; one that
+ * was deleted may be there again. Until then nothing differs. Only for what a reader checks by a hash, or for
+ * what says nothing but that it is there. */
+AP_CHECKED enum apiary_code ap_store_put_fleeting(
+    struct ap_store *store, const char *key, struct ap_str body, struct apiary_error *err);
+AP_CHECKED enum apiary_code ap_store_put_fleeting_if_absent(
+    struct ap_store *store, const char *key, struct ap_str body, struct apiary_error *err);
+AP_CHECKED enum apiary_code ap_store_delete_fleeting(
+    struct ap_store *store, const char *key, struct apiary_error *err);
+
 /* Reads an object or a range of it. object may be NULL. A range that begins behind the
  * end gives 0 bytes. codes: NOT_FOUND, IO, DENIED, LIMIT, CORRUPT (short answer) */
 AP_CHECKED enum apiary_code ap_store_get(struct ap_store *store, const char *key,
@@ -211,6 +228,16 @@ AP_CHECKED enum apiary_code ap_store_delete_many(
  * memfd from then on; others are UNSUPPORTED. */
 AP_CHECKED enum apiary_code ap_store_open_read(struct ap_store *store, const char *key, int *fd,
     struct ap_object *object, struct apiary_error *err);
+
+/* Hearing of objects before the next look. *fd −1: a descriptor is made (non-blocking, O_CLOEXEC, the caller's to
+ * close); else the folder is added to it. It polls readable when something right in one of its folders may have been
+ * created or replaced. A hint and no more: what is heard is to be looked at, and looks go on without it.
+ * folder: a prefix without its last '/'. codes: NOT_FOUND (no such folder yet), UNSUPPORTED (others than processes of
+ * this machine may write there, or the kernel gives no descriptor), DENIED */
+AP_CHECKED enum apiary_code ap_store_listen(
+    struct ap_store *store, const char *folder, int *fd, struct apiary_error *err);
+/* Takes what was heard since. true: the object or folder of this last part (NULL: any) was among it, or may have been. */
+bool ap_store_heard(int fd, const char *name);
 
 /* Staging: a file that a chamber writes. It is invisible to list and get until
  * ap_stage_commit moves it to its key (same file system, no copy; other backends upload).

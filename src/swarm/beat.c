@@ -55,10 +55,10 @@ static enum apiary_code beat(struct ap_node *node, int64_t interval_ms, struct a
     ap_node_key_format(&key, object);
     AP_TRY(body_of(node, &body, err));
     int64_t begun_us = ap_mono_us(node->env);
-    AP_TRY(ap_store_put(node->store, object, ap_bytes_view(&body), err));
+    AP_TRY(ap_store_put_fleeting(node->store, object, ap_bytes_view(&body), err));
     if (strcmp(object, node->object) != 0) {
         /* What cannot be removed now is a stray that the watch finds (ap_node_disown). */
-        enum apiary_code removed = node->object[0] != '\0' ? ap_store_delete(node->store, node->object, NULL) : APIARY_OK;
+        enum apiary_code removed = node->object[0] != '\0' ? ap_store_delete_fleeting(node->store, node->object, NULL) : APIARY_OK;
         (void)removed;
         node->key.caps.interval_ms = interval_ms;
         memcpy(node->object, object, sizeof object);
@@ -125,7 +125,7 @@ void ap_node_disown(struct ap_node *node, const char *object)
     bool stray = key.caps.interval_ms != node->shared.declared_ms && key.caps.interval_ms != node->shared.asked_ms;
     ap_unlock(node->env, node->shared.lock);
     if (!stray) return;
-    enum apiary_code removed = ap_store_delete(node->store, object, NULL); /* else the next look tries again */
+    enum apiary_code removed = ap_store_delete_fleeting(node->store, object, NULL); /* else the next look tries again */
     (void)removed;
 }
 
@@ -159,7 +159,7 @@ enum apiary_code ap_node_start(
     node->thread = env->ops->thread_start(env->world, beat_on, node);
     if (node->thread == NULL) {
         ap_fail(err, APIARY_LIMIT, "no thread can be had for the heartbeat");
-        enum apiary_code removed = ap_store_delete(node->store, node->object, NULL); /* else it ages out */
+        enum apiary_code removed = ap_store_delete_fleeting(node->store, node->object, NULL); /* else it ages out */
         (void)removed;
         node_free(node);
         return APIARY_LIMIT;
@@ -176,7 +176,7 @@ enum apiary_code ap_node_stop(struct ap_node *node, struct apiary_error *err)
     ap_wake_all(node->env, node->shared.lock);
     ap_unlock(node->env, node->shared.lock);
     node->env->ops->thread_join(node->env->world, node->thread);
-    enum apiary_code code = ap_store_delete(node->store, node->object, err);
+    enum apiary_code code = ap_store_delete_fleeting(node->store, node->object, err);
     node_free(node);
     return code;
 }

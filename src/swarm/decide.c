@@ -52,7 +52,8 @@ static enum apiary_code settle(const struct ap_swarm *swarm, const char *kind, c
 {
     AP_AUTO(ap_bytes) object = { 0 };
     AP_TRY(ap_envelope_write(swarm->secret, kind, key, body, &object, err));
-    struct ap_slot_options options = { .deadline_mono_us = ap_mono_us(swarm->env) + SETTLE_S * INT64_C(1000000), .body_max = END_BYTES_MAX };
+    struct ap_slot_options options = { .deadline_mono_us = ap_mono_us(swarm->env) + SETTLE_S * INT64_C(1000000), .body_max = END_BYTES_MAX,
+        .fleeting = swarm->fleeting };
     enum ap_slot_outcome outcome;
     AP_TRY(ap_slot_settle(swarm->store, key, ap_bytes_view(&object), &options, &outcome, theirs, err));
     *mine = outcome == AP_SLOT_MINE;

@@ -94,5 +94,5 @@ enum apiary_code ap_finish_ended(const struct ap_swarm *swarm, const char *id, b
 enum apiary_code ap_finish_unannounce(const struct ap_swarm *swarm, const char *id, struct apiary_error *err)
 {
     struct ap_query_key key = ap_query_key_announcement(id);
-    return ap_store_delete(swarm->store, key.text, err);
+    return swarm->fleeting ? ap_store_delete_fleeting(swarm->store, key.text, err) : ap_store_delete(swarm->store, key.text, err);
 }

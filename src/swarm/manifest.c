@@ -27,10 +27,10 @@ static enum apiary_code write_task(const struct ap_manifest_task *task, struct a
 static enum apiary_code write_body(const struct ap_manifest *manifest, struct ap_bytes *out, struct apiary_error *err)
 {
     AP_TRY(ap_bytes_printf(out, err,
-        "{\"query\":\"%s\",\"writes\":%s,\"submitter\":\"%s\",\"created_us\":%" PRId64 ",\"deadline_us\":%" PRId64
+        "{\"query\":\"%s\",\"writes\":%s,\"fleeting\":%s,\"submitter\":\"%s\",\"created_us\":%" PRId64 ",\"deadline_us\":%" PRId64
         ",\"task_timeout_us\":%" PRId64 ",\"tries\":%d,\"needs\":[",
-        manifest->id.text, manifest->writes ? "true" : "false", manifest->submitter.text, manifest->created_us, manifest->deadline_us,
-        manifest->task_timeout_us, manifest->tries));
+        manifest->id.text, manifest->writes ? "true" : "false", manifest->fleeting ? "true" : "false", manifest->submitter.text, manifest->created_us,
+        manifest->deadline_us, manifest->task_timeout_us, manifest->tries));
     for (size_t i = 0; i < manifest->need_count; i++) {
         if (i > 0) AP_TRY(ap_bytes_add_text(out, ",", err));
         AP_TRY(ap_json_quote(out, manifest->needs[i], err));
@@ -130,6 +130,7 @@ static enum apiary_code read_body(const char *id, yyjson_val *root, struct ap_ma
     if (!ap_json_str(root, "query", &text) || !ap_str_is(text, id)) return wrong(id, "it is of another query", err);
     memcpy(out->id.text, text.data, text.size);
     if (!ap_json_bool(root, "writes", &out->writes)) return wrong(id, "it does not say whether it writes", err);
+    if (!ap_json_bool(root, "fleeting", &out->fleeting) || out->writes) out->fleeting = false; /* earlier versions say nothing of it */
     if (!node_id(root, "submitter", &out->submitter)) return wrong(id, "its submitter is no node", err);
     if (!number(root, "created_us", 0, INT64_MAX - AP_MANIFEST_LIFE_US, &out->created_us)
         || !number(root, "deadline_us", out->created_us, out->created_us + AP_MANIFEST_LIFE_US, &out->deadline_us)

@@ -30,6 +30,7 @@ struct ap_manifest_task {
 struct ap_manifest {
     struct ap_query_id id;
     bool writes;
+    bool fleeting; /* it reads, for one who waits: none of its objects need outlive the machine that the store lies on */
     struct ap_node_id submitter;
     int64_t created_us, deadline_us; /* the store's clock */
     int64_t task_timeout_us;         /* from assignment or claim; then others may take it over */

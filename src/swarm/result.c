@@ -39,7 +39,7 @@ enum apiary_code ap_payload_put(
     enum apiary_code code = APIARY_IO;
     for (int put = 0; put < PUTS_MAX && code == APIARY_IO; put++) {
         if (put > 0) ap_backoff(swarm->env, put, BACKOFF_BASE_US, BACKOFF_CAP_US);
-        code = ap_store_put(swarm->store, key->text, bytes, err);
+        code = swarm->fleeting ? ap_store_put_fleeting(swarm->store, key->text, bytes, err) : ap_store_put(swarm->store, key->text, bytes, err);
     }
     return code;
 }
@@ -113,7 +113,7 @@ enum apiary_code ap_results_put(const struct ap_swarm *swarm, const char *id, co
     AP_TRY(ap_bytes_add_str(&body, ap_bytes_view(&bytes), err));
     struct ap_query_key key = ap_query_key_results(id, tasks, count);
     AP_TRY(ap_envelope_write(swarm->secret, kind, key.text, ap_bytes_view(&body), &object, err));
-    struct ap_slot_options options = { .deadline_mono_us = ap_mono_us(swarm->env) + SETTLE_S * INT64_C(1000000), .body_max = OBJECT_BYTES_MAX };
+    struct ap_slot_options options = { .deadline_mono_us = ap_mono_us(swarm->env) + SETTLE_S * INT64_C(1000000), .body_max = OBJECT_BYTES_MAX, .fleeting = swarm->fleeting };
     enum ap_slot_outcome outcome;
     AP_TRY(ap_slot_settle(swarm->store, key.text, ap_bytes_view(&object), &options, &outcome, NULL, err));
     *mine = outcome == AP_SLOT_MINE;

@@ -5,7 +5,9 @@
 #include "swarm/place.h"
 #include "swarm/result.h"
 
+#include <poll.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { POLL_PART = 6, POLL_PART_CHEAP = 24, POLL_LOOKS = 4, POLL_LOOKS_CHEAP = 16, SETTLE_S = 60, TRIES_MAX = 12, BACKOFF_BASE_US = 50000, BACKOFF_CAP_US = 2000000 };
 #define POLL_LEAST_US INT64_C(5000)
@@ -74,7 +76,7 @@ static enum apiary_code put_until(const struct ap_swarm *swarm, const char *key,
     enum apiary_code code = APIARY_IO;
     for (int i = 0; i < TRIES_MAX && code == APIARY_IO; i++) {
         if (i > 0) ap_backoff(swarm->env, i, BACKOFF_BASE_US, BACKOFF_CAP_US);
-        code = ap_store_put(swarm->store, key, body, err);
+        code = swarm->fleeting ? ap_store_put_fleeting(swarm->store, key, body, err) : ap_store_put(swarm->store, key, body, err);
     }
     return code;
 }
@@ -84,14 +86,15 @@ enum apiary_code ap_submit(const struct ap_swarm *swarm, const struct ap_manifes
     AP_AUTO(ap_bytes) text = { 0 };
     char token[AP_ID_TEXT_SIZE];
     struct ap_query_key key = ap_query_key(manifest->id.text, "1manifest"), announcement = ap_query_key_announcement(manifest->id.text);
-    struct ap_slot_options options = { .deadline_mono_us = ap_mono_us(swarm->env) + SETTLE_S * INT64_C(1000000), .body_max = AP_MANIFEST_BYTES_MAX + 4096 };
+    struct ap_slot_options options = { .deadline_mono_us = ap_mono_us(swarm->env) + SETTLE_S * INT64_C(1000000), .body_max = AP_MANIFEST_BYTES_MAX + 4096,
+        .fleeting = swarm->fleeting };
     enum ap_slot_outcome outcome;
     AP_TRY(ap_manifest_write(manifest, swarm->secret, &text, err));
     AP_TRY(ap_slot_settle(swarm->store, key.text, ap_bytes_view(&text), &options, &outcome, NULL, err));
     if (outcome != AP_SLOT_MINE) return ap_fail(err, APIARY_EXISTS, "there is a query %s already", manifest->id.text);
     AP_TRY(put_until(swarm, announcement.text, AP_STR("{\"format\":1}\n"), err));
     ap_id_random(swarm->env, token);
-    enum apiary_code rung = ap_store_put(swarm->store, "_swarm/bell", ap_str_from(token), NULL); /* a hint: else the next LIST tells */
+    enum apiary_code rung = ap_store_put_fleeting(swarm->store, AP_SWARM_BELL_KEY, ap_str_from(token), NULL); /* a hint: else the next LIST tells */
     (void)rung;
     return APIARY_OK;
 }
@@ -126,14 +129,47 @@ static enum apiary_code look(const struct ap_swarm *swarm, const struct ap_manif
     return APIARY_OK;
 }
 
-/* Between looks; a wish to stop ends the wait early. */
-static void pause_for(const struct ap_swarm *swarm, const struct ap_cancel *cancel, int64_t us)
+/* What is heard of a query between looks, where the store lets it be heard: its decision, and results. */
+struct ear {
+    int fd; /* -1: nothing */
+    bool results;
+};
+
+static void ear_done(const struct ear *ear)
+{
+    if (ear->fd >= 0) close(ear->fd);
+}
+
+/* Before a look, so that nothing falls between the two. The folder of results comes with the first of them. */
+static void listen_to(const struct ap_swarm *swarm, const char *id, struct ear *ear)
+{
+    struct ap_query_key query = ap_query_key(id, NULL), results = ap_query_key(id, "r");
+    query.text[strlen(query.text) - 1] = '\0';
+    if (ear->results || (ear->fd < 0 && ap_store_listen(swarm->store, query.text, &ear->fd, NULL) != APIARY_OK)) return;
+    ear->results = ap_store_listen(swarm->store, results.text, &ear->fd, NULL) == APIARY_OK;
+}
+
+/* true: something was heard. */
+static bool sleep_or_hear(const struct ap_swarm *swarm, const struct ap_cancel *cancel, const struct ear *ear, int64_t us)
+{
+    if (ear->fd < 0) {
+        ap_sleep_us(swarm->env, us);
+        return false;
+    }
+    int wish = cancel != NULL && cancel->event_fd > 0 ? cancel->event_fd : -1;
+    struct pollfd waits[] = { { .fd = ear->fd, .events = POLLIN }, { .fd = wish, .events = POLLIN } };
+    int heard = poll(waits, sizeof waits / sizeof *waits, (int)(us / 1000) + 1);
+    return heard > 0 && waits[0].revents != 0 && ap_store_heard(ear->fd, NULL);
+}
+
+/* Between looks; a wish to stop, or something heard, ends the wait early. */
+static void pause_for(const struct ap_swarm *swarm, const struct ap_cancel *cancel, const struct ear *ear, int64_t us)
 {
     enum { SLICE_US = 100000 };
     while (us > 0 && !ap_cancel_requested(cancel)) {
         int64_t part = us < SLICE_US || cancel == NULL ? us : SLICE_US;
         if (cancel != NULL && cancel->look != NULL) cancel->look(cancel->look_context);
-        ap_sleep_us(swarm->env, part);
+        if (sleep_or_hear(swarm, cancel, ear, part)) return;
         us -= part;
     }
 }
@@ -152,10 +188,10 @@ static enum apiary_code settle_commit(const struct ap_swarm *swarm, const struct
 }
 
 /* How long until the next look: a part of what has passed, so that little is added to it; more where a look takes long. */
-static int64_t poll_us(const struct ap_swarm *swarm, int64_t first_us, int64_t asked_us, bool went_well)
+static int64_t poll_us(const struct ap_swarm *swarm, const struct ear *ear, int64_t first_us, int64_t asked_us, bool went_well)
 {
     int64_t now_us = ap_mono_us(swarm->env), look_us = now_us - asked_us, most_us = swarm->heartbeat_us / 2;
-    bool cheap = went_well && look_us < CHEAP_US;
+    bool cheap = went_well && look_us < CHEAP_US && ear->fd < 0;
     int64_t wait_us = (now_us - first_us) / (cheap ? POLL_PART_CHEAP : POLL_PART), least_us = cheap ? POLL_LEAST_CHEAP_US : POLL_LEAST_US;
     int64_t looks_us = (cheap ? POLL_LOOKS_CHEAP : POLL_LOOKS) * look_us;
     if (wait_us < looks_us) wait_us = looks_us;
@@ -168,7 +204,9 @@ static enum apiary_code wait_for(const struct ap_swarm *swarm, const struct ap_m
 {
     int64_t now_us = manifest->created_us, begun_us = ap_mono_us(swarm->env), first_us = begun_us;
     bool ended = false, out = false;
+    __attribute__((cleanup(ear_done))) struct ear ear = { .fd = -1 };
     while (!ended) {
+        listen_to(swarm, manifest->id.text, &ear);
         int64_t heard_us = now_us, asked_us = ap_mono_us(swarm->env);
         enum apiary_code code = look(swarm, manifest, cancel, leave, end, &ended, &out, &now_us, err);
         if (now_us != heard_us) begun_us = ap_mono_us(swarm->env);
@@ -178,7 +216,7 @@ static enum apiary_code wait_for(const struct ap_swarm *swarm, const struct ap_m
             if (ap_query_over(manifest, now_us + (ap_mono_us(swarm->env) - begun_us))) return code;
         }
         if (ended) break;
-        pause_for(swarm, code == APIARY_OK ? cancel : NULL, poll_us(swarm, first_us, asked_us, code == APIARY_OK));
+        pause_for(swarm, code == APIARY_OK ? cancel : NULL, &ear, poll_us(swarm, &ear, first_us, asked_us, code == APIARY_OK));
     }
     if (end->decision == AP_END_COMMIT) AP_TRY(settle_commit(swarm, manifest, end, out, now_us, outcome, err));
     enum apiary_code removed = ap_finish_unannounce(swarm, manifest->id.text, NULL); /* else a node does it */

@@ -6,6 +6,10 @@
 #include "core/log.h"
 #include "swarm/manifest.h"
 
+/* Whoever announces a query rings: puts something new there. */
+#define AP_SWARM_BELL "bell"
+#define AP_SWARM_BELL_KEY "_swarm/" AP_SWARM_BELL
+
 /* What a task left: bytes of a partial (a query that reads: Arrow IPC; one that writes: the cells
  * that it made, as text). */
 struct ap_partial {
@@ -41,6 +45,7 @@ struct ap_swarm {
     struct ap_node_id boot;    /* names this process, also where it does not beat */
     struct ap_task_port port;
     int64_t heartbeat_us;      /* busy interval; all waits are multiples of it */
+    bool fleeting;             /* what is written of a query need not outlive the machine: its manifest says so */
 };
 
 /* Nothing is done for a query that is over by the store's clock. */

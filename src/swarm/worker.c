@@ -175,10 +175,18 @@ static void run_task(struct ap_worker *worker, const struct job *job)
     ap_result_entry_done(&entry);
 }
 
+/* The swarm as this query's objects are written. */
+static struct ap_swarm swarm_for(const struct ap_worker *worker, const struct work_query *query)
+{
+    struct ap_swarm swarm = worker->swarm;
+    swarm.fleeting = query->manifest.fleeting;
+    return swarm;
+}
+
 /* Sends the outbox as one object; a decided query wants nothing any more. */
 static void publish(struct ap_worker *worker, struct work_query *query)
 {
-    struct ap_swarm *swarm = &worker->swarm;
+    struct ap_swarm as = swarm_for(worker, query), *swarm = &as;
     struct apiary_error error = { 0 };
     bool ended = false, mine = false;
     ap_lock(swarm->env, worker->shared.lock);
@@ -241,7 +249,7 @@ static void report(struct ap_worker *worker, struct work_query *query)
 /* Merges, or rolls a commit forward. */
 static enum apiary_code finish(struct ap_worker *worker, struct work_query *query, bool *over, struct apiary_error *err)
 {
-    struct ap_swarm *swarm = &worker->swarm;
+    struct ap_swarm as = swarm_for(worker, query), *swarm = &as;
     AP_AUTO(ap_board) board = { 0 };
     AP_AUTO(ap_end) end = { 0 };
     AP_AUTO(ap_outcome) outcome = { 0 };
@@ -336,6 +344,7 @@ enum apiary_code ap_worker_new(const struct ap_worker_options *options, struct a
     worker->slots = options->slots < 1 ? 1 : options->slots > AP_WORKER_SLOTS_MAX ? AP_WORKER_SLOTS_MAX : options->slots;
     worker->memory_per_bee_mb = options->memory_per_bee_mb;
     worker->interval_us = options->swarm.heartbeat_us;
+    worker->ear.fd = worker->ear.stop_fd = -1;
     worker->shared.lock = ap_lock_new(worker->swarm.env);
     enum apiary_code code = worker->shared.lock == NULL ? ap_fail_memory(err, "a worker") : ap_watch_open(worker->swarm.env, worker->swarm.store, &worker->watch, err);
     if (code != APIARY_OK) {
@@ -358,6 +367,7 @@ enum apiary_code ap_worker_start(struct ap_worker *worker, struct ap_node *node,
         good = worker->runners[worker->runner_count] != NULL;
         worker->runner_count += good;
     }
+    if (good) ap_worker_ear_open(worker);
     if (good) return APIARY_OK;
     ap_worker_stop(worker);
     return ap_fail(err, APIARY_LIMIT, "no thread can be had for the node's work");
@@ -370,6 +380,7 @@ void ap_worker_stop(struct ap_worker *worker)
     worker->shared.stopping = true;
     ap_wake_all(env, worker->shared.lock);
     ap_unlock(env, worker->shared.lock);
+    ap_worker_ear_close(worker);
     if (worker->watcher != NULL) env->ops->thread_join(env->world, AP_TAKE(worker->watcher));
     while (worker->runner_count > 0) env->ops->thread_join(env->world, worker->runners[--worker->runner_count]);
 }

@@ -82,8 +82,12 @@ struct ap_worker {
     struct ap_thread *watcher, *runners[AP_WORKER_SLOTS_MAX];
     int runner_count;
     struct {
+        int fd, stop_fd; /* −1: none */
+        struct ap_thread *thread;
+    } ear;
+    struct {
         struct ap_lock *lock;
-        bool stopping, nudged;
+        bool stopping, nudged, rung;
         struct work_query **queries;
         size_t count, capacity;
         int running;
@@ -100,6 +104,9 @@ void ap_worker_query_free(struct work_query *query);
  * without the lock. */
 void ap_worker_drop_gone(struct ap_worker *worker);
 void ap_worker_watch(void *worker); /* the watcher's thread */
+/* worker_ear.c: wakes the watcher when the bell is rung on this machine, where the store lets it be heard. */
+void ap_worker_ear_open(struct ap_worker *worker);
+void ap_worker_ear_close(struct ap_worker *worker);
 /* Looks at one query's board and does what follows from it. */
 void ap_worker_tend(struct ap_worker *worker, struct work_query *query);
 /* A multiple of the busy heartbeat, in its hundredths: times(worker, 40) is 2 s at 5 s. */

@@ -121,7 +121,7 @@ static void look_at_world(struct ap_worker *worker)
 /* Has somebody rung since? What hangs there at the first look counts as rung. *answered: the store did. */
 static bool bell_rang(struct ap_worker *worker, bool *answered)
 {
-    struct ap_get get = { .key = "_swarm/bell", .range = AP_RANGE_ALL, .size_max = BELL_BYTES_MAX };
+    struct ap_get get = { .key = AP_SWARM_BELL_KEY, .range = AP_RANGE_ALL, .size_max = BELL_BYTES_MAX };
     ap_store_get_many(worker->swarm.store, &get, 1);
     uint64_t bell = get.code == APIARY_OK ? ap_hash_bytes(get.body.data, get.body.size, 1) : worker->bell;
     *answered = get.code == APIARY_OK || get.code == APIARY_NOT_FOUND;
@@ -220,7 +220,8 @@ void ap_worker_watch(void *context)
     ap_lock(env, worker->shared.lock);
     while (!worker->shared.stopping) {
         bool nudged = worker->shared.nudged;
-        worker->shared.nudged = false;
+        if (worker->shared.rung) worker->next_bell_us = 0;
+        worker->shared.nudged = worker->shared.rung = false;
         ap_unlock(env, worker->shared.lock);
         int64_t now_us = ap_mono_us(env);
         bool look = nudged || now_us >= worker->next_view_us;
@@ -241,7 +242,7 @@ void ap_worker_watch(void *context)
         int64_t soon_us = now_us + ap_worker_times(worker, BELL_BUSY);
         ap_lock(env, worker->shared.lock);
         if (worker->shared.count > 0 && soon_us < next_us) next_us = soon_us;
-        if (!worker->shared.stopping && !worker->shared.nudged) ap_wait_until(env, worker->shared.lock, next_us);
+        if (!worker->shared.stopping && !worker->shared.nudged && !worker->shared.rung) ap_wait_until(env, worker->shared.lock, next_us);
     }
     ap_unlock(env, worker->shared.lock);
 }

@@ -2,7 +2,7 @@
 """Three real nodes answer like one: the 22 queries of TPC-H and the questions of `make demo`, on a directory, or in a bucket
 (APIARY_TEST_ROOT). Two of the nodes see no network at all where the machine allows it: the store is all they share."""
 
-from swarm_nodes import Swarm, can  # first: it finds the folders of the others
+from swarm_nodes import Swarm, can, finish  # first: it finds the folders of the others
 
 import tpch
 from apiary_cli import REMOTE, Skip, main
@@ -45,5 +45,18 @@ def questions_of_the_demo():
     ask(tpch.fill_demo)
 
 
+def the_bell_is_heard():
+    """On a directory of this machine nobody waits for a node's next look at the bell, here more than a minute away."""
+    if REMOTE:
+        raise Skip("a bucket is looked at and cannot be listened to")
+    with Swarm(APIARY_HEARTBEAT="1h") as swarm:
+        swarm.fill(60000)
+        for _ in range(2):
+            swarm.start()
+        for _ in range(3):
+            code, out, err = finish(swarm.spread("SELECT p, count(*) AS n FROM t GROUP BY p ORDER BY p"), timeout=60)
+            assert code == 0 and out.split() == ["p,n", *(f"{p},10000" for p in range(6))], out + err
+
+
 if __name__ == "__main__":
-    main([tpch_queries, questions_of_the_demo])
+    main([tpch_queries, questions_of_the_demo, the_bell_is_heard])

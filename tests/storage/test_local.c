@@ -9,6 +9,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <sys/file.h>
@@ -292,6 +293,69 @@ static void a_failed_sync_of_the_folder_is_uncertain(void **state)
         ap_slot_settle(place->store, "log/1", AP_STR("mine"), &options, &outcome, NULL, &err));
     assert_int_equal(outcome, AP_SLOT_MINE);
     assert_int_equal(temp_files(place), 0);
+}
+
+/* No sync succeeds, and nobody asks for one. */
+static void what_is_fleeting_waits_for_no_disk(void **state)
+{
+    struct place *place = *state;
+    struct apiary_error err;
+    AP_AUTO(ap_bytes) body = { 0 };
+    enum ap_slot_outcome outcome = AP_SLOT_THEIRS;
+    struct ap_slot_options options = { .deadline_mono_us = INT64_MAX, .fleeting = true };
+    assert_ok(ap_store_put(place->store, "there", AP_STR("x"), &err)); /* the root is */
+    broken.fsync_error = EIO;
+    assert_code(ap_store_put(place->store, "q/lasting", AP_STR("x"), &err), APIARY_IO);
+    assert_ok(ap_store_put_fleeting(place->store, "q/1/a", AP_STR("one"), &err));
+    assert_ok(ap_store_put_fleeting(place->store, "q/1/a", AP_STR("two"), &err));
+    assert_code(ap_store_put_fleeting_if_absent(place->store, "q/1/a", AP_STR("three"), &err), APIARY_CONFLICT);
+    assert_code(get(place, "q/1/a", &body), APIARY_OK);
+    assert_string_equal(ap_bytes_text(&body), "two");
+    assert_ok(ap_slot_settle(place->store, "q/1/b", AP_STR("mine"), &options, &outcome, NULL, &err));
+    assert_int_equal(outcome, AP_SLOT_MINE);
+    assert_ok(ap_store_delete_fleeting(place->store, "q/1/a", &err));
+    assert_ok(ap_store_delete_fleeting(place->store, "q/1/b", &err));
+    assert_code(ap_store_put_fleeting(place->store, ".hidden", AP_STR("x"), &err), APIARY_INVALID);
+    assert_int_equal(temp_files(place), 0);
+    expect_keys(place, "", "there");
+}
+
+/* Is something to be heard at all, and `name` among it? */
+static bool hears(int ear, const char *name)
+{
+    struct pollfd wait = { .fd = ear, .events = POLLIN };
+    return poll(&wait, 1, 0) == 1 && ap_store_heard(ear, name);
+}
+
+static void what_is_written_is_heard(void **state)
+{
+    struct place *place = *state;
+    struct apiary_error err;
+    int ear = -1;
+    assert_code(ap_store_listen(place->store, "bells", &ear, &err), APIARY_NOT_FOUND);
+    assert_ok(ap_store_put(place->store, "bells/a", AP_STR("x"), &err));
+    assert_code(ap_store_listen(place->store, "bells/a", &ear, &err), APIARY_NOT_FOUND); /* no folder */
+    assert_code(ap_store_listen(place->store, "../bells", &ear, &err), APIARY_INVALID);
+    assert_int_equal(ear, -1);
+    assert_ok(ap_store_listen(place->store, "bells", &ear, &err));
+    assert_false(hears(ear, NULL));
+    assert_ok(ap_store_put(place->store, "other/b", AP_STR("x"), &err));
+    assert_false(hears(ear, NULL));
+    assert_ok(ap_store_put(place->store, "bells/a", AP_STR("y"), &err));
+    assert_true(hears(ear, "a"));
+    assert_false(hears(ear, NULL)); /* it was taken */
+    assert_ok(ap_store_put_if_absent(place->store, "bells/b", AP_STR("y"), &err));
+    assert_false(hears(ear, "a"));
+    assert_ok(ap_store_put_fleeting(place->store, "bells/deep/c", AP_STR("y"), &err));
+    assert_true(hears(ear, "deep"));
+    assert_ok(ap_store_listen(place->store, "other", &ear, &err)); /* beside the first */
+    assert_ok(ap_store_put(place->store, "other/c", AP_STR("x"), &err));
+    assert_true(hears(ear, NULL));
+    close(ear);
+    ear = -1;
+    broken.network = true; /* other machines may write there */
+    assert_code(ap_store_listen(place->store, "bells", &ear, &err), APIARY_UNSUPPORTED);
+    assert_int_equal(ear, -1);
 }
 
 static void a_stage_whose_sync_failed_is_lost(void **state)
@@ -580,6 +644,8 @@ int main(void)
         LOCAL_TEST(without_both_shared_writing_is_refused),
         LOCAL_TEST(a_failed_write_leaves_nothing),
         LOCAL_TEST(a_failed_sync_of_the_folder_is_uncertain),
+        LOCAL_TEST(what_is_fleeting_waits_for_no_disk),
+        LOCAL_TEST(what_is_written_is_heard),
         LOCAL_TEST(a_stage_whose_sync_failed_is_lost),
         LOCAL_TEST(links_are_not_followed),
         LOCAL_TEST(the_root_may_be_a_link),

@@ -43,6 +43,23 @@ static void reads_what_it_writes(void **state)
     assert_true(ap_str_is(back.tasks[0].body, "{\"cells\":[1]}"));
 }
 
+/* Only what reads can be fleeting, and who does not say so is not. */
+static void what_need_not_last(void **state)
+{
+    (void)state;
+    struct apiary_error err;
+    for (int i = 0; i < 4; i++) {
+        AP_AUTO(ap_bytes) text = { 0 };
+        AP_AUTO(ap_manifest) back = { 0 };
+        struct ap_manifest manifest = sample();
+        manifest.writes = i & 1;
+        manifest.fleeting = i & 2;
+        assert_ok(ap_manifest_write(&manifest, NO_SECRET, &text, &err));
+        assert_ok(ap_manifest_read(ID, NO_SECRET, ap_bytes_view(&text), &back, &err));
+        assert_int_equal(back.fleeting, i == 2);
+    }
+}
+
 /* Every byte counts: one that changed is found, wherever it is. */
 static void a_changed_byte_is_found(void **state)
 {
@@ -100,6 +117,7 @@ static void nonsense_is_refused(void **state)
     assert_ok(ap_envelope_write(NO_SECRET, "manifest", "_queries/" ID "/1manifest",
         AP_STR(HEAD "\"tries\":3,\"needs\":[],\"plan\":\"\",\"tasks\":[{\"node\":\"\",\"memory_mb\":0,\"bytes\":0,\"body\":\"\"}]}"), &good, &err));
     assert_ok(ap_manifest_read(ID, NO_SECRET, ap_bytes_view(&good), &back, &err));
+    assert_false(back.fleeting); /* as earlier versions wrote it */
 }
 
 /* With a secret what is not signed by it is refused; without one, what is signed. */
@@ -137,6 +155,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(signed_by_a_secret),
         cmocka_unit_test(reads_what_it_writes),
+        cmocka_unit_test(what_need_not_last),
         cmocka_unit_test(a_changed_byte_is_found),
         cmocka_unit_test(another_query_s_is_refused),
         cmocka_unit_test(nonsense_is_refused),
