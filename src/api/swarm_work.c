@@ -374,6 +374,17 @@ static struct ap_node_id boot_of(struct apiary *handle)
     return boot;
 }
 
+/* As one who asks: a node stays, and listens. */
+static struct ap_swarm swarm_of_asker(struct apiary *handle)
+{
+    struct ap_node_id boot = boot_of(handle);
+    struct ap_swarm swarm = ap_swarm_of(handle, &boot);
+    ap_lock(handle->env, handle->node_lock);
+    swarm.listens = handle->node != NULL;
+    ap_unlock(handle->env, handle->node_lock);
+    return swarm;
+}
+
 struct gather {
     struct ap_session *session;
     int *partials;
@@ -440,8 +451,7 @@ static enum apiary_code run_stage(void *context, const struct ap_plan_run *part,
 {
     struct apiary *handle = context;
     struct gather gather = { .session = part->session, .partials = partials, .figures = figures };
-    struct ap_node_id boot = boot_of(handle);
-    struct ap_swarm swarm = ap_swarm_of(handle, &boot);
+    struct ap_swarm swarm = swarm_of_asker(handle);
     AP_AUTO(ap_view) view = { 0 };
     AP_AUTO(ap_manifest) manifest = { 0 };
     AP_AUTO(ap_end) end = { 0 };
@@ -510,8 +520,7 @@ enum apiary_code ap_order_hand_over(
 static enum apiary_code run_write(void *context, const struct ap_plan_run *run, struct ap_plan_wrote *wrote, struct apiary_error *err)
 {
     struct apiary *handle = context;
-    struct ap_node_id boot = boot_of(handle);
-    struct ap_swarm swarm = ap_swarm_of(handle, &boot);
+    struct ap_swarm swarm = swarm_of_asker(handle);
     AP_AUTO(ap_view) view = { 0 };
     AP_AUTO(ap_manifest) manifest = { 0 };
     AP_AUTO(ap_end) end = { 0 };

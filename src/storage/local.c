@@ -239,6 +239,7 @@ static enum apiary_code local_delete_fleeting(struct ap_store *store, const char
 static void local_close(struct ap_store *store)
 {
     struct ap_local *local = ap_local_of(store);
+    ap_local_listen_end(local);
     ap_free(local->root);
     ap_free(local);
 }
@@ -252,6 +253,7 @@ static const struct ap_store_ops local_ops = {
     .put_fleeting = local_put_fleeting,
     .delete_fleeting = local_delete_fleeting,
     .listen = ap_local_listen,
+    .unlisten = ap_local_unlisten,
     .open_read = local_open_read,
     .stage = ap_local_stage,
     .stage_commit = ap_local_stage_commit,
@@ -267,6 +269,7 @@ enum apiary_code ap_local_open(struct ap_env *env, struct ap_str path, bool fsyn
         .ops = &local_ops, .env = env, .is_local = true, .shared_writing = true
     };
     local->fsync = fsync_on;
+    local->idle_ear = -1;
     local->root = ap_str_dup(path);
     if (!local->root) {
         ap_free(local);

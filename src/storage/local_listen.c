@@ -11,15 +11,17 @@
 
 enum { EVENTS_BYTES = 4096 };
 
-static enum apiary_code add_folder(int ear, int folder, const char *name, struct apiary_error *err)
+static enum apiary_code add_folder(struct ap_ear *ear, int folder, const char *name, struct apiary_error *err)
 {
     char path[64];
     snprintf(path, sizeof path, "/proc/self/fd/%d", folder); /* the folder itself: no name leads elsewhere */
-    if (inotify_add_watch(ear, path, IN_CREATE | IN_MOVED_TO | IN_ONLYDIR) >= 0) return APIARY_OK;
-    return ap_fail(err, APIARY_UNSUPPORTED, "cannot listen to %s: %s", name, strerror(errno));
+    int watch = inotify_add_watch(ear->fd, path, IN_CREATE | IN_MOVED_TO | IN_ONLYDIR);
+    if (watch < 0) return ap_fail(err, APIARY_UNSUPPORTED, "cannot listen to %s: %s", name, strerror(errno));
+    ear->folders[ear->count++] = watch;
+    return APIARY_OK;
 }
 
-enum apiary_code ap_local_listen(struct ap_store *store, const char *folder, int *fd, struct apiary_error *err)
+enum apiary_code ap_local_listen(struct ap_store *store, const char *folder, struct ap_ear *ear, struct apiary_error *err)
 {
     struct ap_local *local = ap_local_of(store);
     AP_AUTO_FD root = -1;
@@ -29,20 +31,33 @@ enum apiary_code ap_local_listen(struct ap_store *store, const char *folder, int
     if (error == ENOENT || error == ENOTDIR) return ap_fail(err, APIARY_NOT_FOUND, "there is no folder %s/%s", local->root, folder);
     if (error) return ap_fail_errno(err, error, "cannot listen to %s/%s", local->root, folder);
     if (ap_local_is_foreign(opened)) return ap_fail(err, APIARY_UNSUPPORTED, "%s may be written by other machines", local->root);
-    if (*fd >= 0) return add_folder(*fd, opened, folder, err);
-    int ear = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-    if (ear < 0) return ap_fail(err, APIARY_UNSUPPORTED, "cannot listen to %s: %s", folder, strerror(errno));
+    if (ear->fd < 0) ear->fd = __atomic_exchange_n(&local->idle_ear, -1, __ATOMIC_ACQ_REL);
+    if (ear->fd < 0) ear->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    if (ear->fd < 0) return ap_fail(err, APIARY_UNSUPPORTED, "cannot listen to %s: %s", folder, strerror(errno));
     enum apiary_code code = add_folder(ear, opened, folder, err);
-    if (code == APIARY_OK) *fd = ear;
-    else close(ear);
+    if (code != APIARY_OK && ear->count == 0) ap_store_unlisten(store, ear);
     return code;
 }
 
-bool ap_store_heard(int fd, const char *name)
+/* One descriptor is kept for the next: to close one that had folders, the kernel takes 16 to 20 ms (6.1). */
+void ap_local_unlisten(struct ap_store *store, struct ap_ear *ear)
+{
+    int none = -1;
+    for (int i = 0; i < ear->count; i++) inotify_rm_watch(ear->fd, ear->folders[i]);
+    ap_ear_heard(ear, NULL);
+    if (!__atomic_compare_exchange_n(&ap_local_of(store)->idle_ear, &none, ear->fd, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) close(ear->fd);
+}
+
+void ap_local_listen_end(struct ap_local *local)
+{
+    if (local->idle_ear >= 0) close(local->idle_ear);
+}
+
+bool ap_ear_heard(const struct ap_ear *ear, const char *name)
 {
     _Alignas(struct inotify_event) char events[EVENTS_BYTES];
     bool heard = false;
-    for (ssize_t got; (got = read(fd, events, sizeof events)) > 0;)
+    for (ssize_t got; (got = read(ear->fd, events, sizeof events)) > 0;)
         for (char *at = events; at < events + got;) {
             const struct inotify_event *event = (const struct inotify_event *)(const void *)at;
             if (event->mask & (IN_Q_OVERFLOW | IN_IGNORED) || name == NULL || (event->len > 0 && strcmp(event->name, name) == 0)) heard = true;

@@ -12,6 +12,7 @@ struct ap_local {
     struct ap_store store;
     char *root; /* absolute */
     bool fsync;
+    int idle_ear; /* an inotify descriptor without folders, kept for the next that listens; -1: none. Atomic */
     _Atomic bool no_openat2; /* the kernel has none: paths are walked part by part; tests set it */
     _Atomic bool no_links;   /* the file system has none: renameat2 instead; tests set it */
     _Atomic bool swept;      /* stale temporary files were looked for */
@@ -79,6 +80,8 @@ bool ap_local_is_foreign(int fd);
 
 /* ---- local_listen.c ---- */
 
-enum apiary_code ap_local_listen(struct ap_store *store, const char *folder, int *fd, struct apiary_error *err);
+enum apiary_code ap_local_listen(struct ap_store *store, const char *folder, struct ap_ear *ear, struct apiary_error *err);
+void ap_local_unlisten(struct ap_store *store, struct ap_ear *ear);
+void ap_local_listen_end(struct ap_local *local);
 
 #endif

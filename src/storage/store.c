@@ -156,11 +156,18 @@ uint64_t ap_store_counts_requests(const struct ap_store_counts *counts)
 }
 
 enum apiary_code ap_store_listen(
-    struct ap_store *store, const char *folder, int *fd, struct apiary_error *err)
+    struct ap_store *store, const char *folder, struct ap_ear *ear, struct apiary_error *err)
 {
     AP_TRY(ap_store_key_check(folder, err));
     if (store->ops->listen == NULL) return ap_fail(err, APIARY_UNSUPPORTED, "nobody can be heard in %s", store->uri);
-    return store->ops->listen(store, folder, fd, err);
+    if (ear->count == AP_EAR_FOLDERS_MAX) return ap_fail(err, APIARY_LIMIT, "%d folders are listened to already", ear->count);
+    return store->ops->listen(store, folder, ear, err);
+}
+
+void ap_store_unlisten(struct ap_store *store, struct ap_ear *ear)
+{
+    if (ear->fd >= 0) store->ops->unlisten(store, ear);
+    *ear = AP_EAR_NONE;
 }
 
 /* ---- writes ---- */

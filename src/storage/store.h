@@ -98,6 +98,7 @@ struct ap_store_identity {
 
 /* A file being written that is not visible yet; see ap_store_stage. */
 struct ap_stage;
+struct ap_ear; /* see ap_store_listen */
 
 struct ap_store;
 struct ap_store_ops {
@@ -121,7 +122,8 @@ struct ap_store_ops {
         struct ap_store *, const char *key, struct ap_str body, bool if_absent, struct apiary_error *);
     enum apiary_code (*delete_fleeting)(struct ap_store *, const char *key, struct apiary_error *);
     /* NULL: nobody can be heard */
-    enum apiary_code (*listen)(struct ap_store *, const char *folder, int *fd, struct apiary_error *);
+    enum apiary_code (*listen)(struct ap_store *, const char *folder, struct ap_ear *, struct apiary_error *);
+    void (*unlisten)(struct ap_store *, struct ap_ear *);
     /* NULL: nothing is sent early */
     enum apiary_code (*stage_advance)(struct ap_store *, struct ap_stage *, const char *key,
         uint64_t written, struct apiary_error *);
@@ -229,15 +231,22 @@ AP_CHECKED enum apiary_code ap_store_delete_many(
 AP_CHECKED enum apiary_code ap_store_open_read(struct ap_store *store, const char *key, int *fd,
     struct ap_object *object, struct apiary_error *err);
 
-/* Hearing of objects before the next look. *fd −1: a descriptor is made (non-blocking, O_CLOEXEC, the caller's to
- * close); else the folder is added to it. It polls readable when something right in one of its folders may have been
- * created or replaced. A hint and no more: what is heard is to be looked at, and looks go on without it.
- * folder: a prefix without its last '/'. codes: NOT_FOUND (no such folder yet), UNSUPPORTED (others than processes of
- * this machine may write there, or the kernel gives no descriptor), DENIED */
+/* Hearing of objects before the next look: `fd` polls readable when something right in one of the folders may have
+ * been created or replaced. A hint and no more: what is heard is to be looked at, and looks go on without it.
+ * One thread's at a time. */
+enum { AP_EAR_FOLDERS_MAX = 4 };
+struct ap_ear {
+    int fd; /* non-blocking, O_CLOEXEC; -1: nothing is listened to */
+    int folders[AP_EAR_FOLDERS_MAX], count;
+};
+#define AP_EAR_NONE ((struct ap_ear) { .fd = -1 })
+/* Listens to one folder more (a prefix without its last '/'). codes: NOT_FOUND (no such folder yet), UNSUPPORTED (others
+ * than processes of this machine may write there, or the kernel gives no descriptor), LIMIT (of folders), DENIED */
 AP_CHECKED enum apiary_code ap_store_listen(
-    struct ap_store *store, const char *folder, int *fd, struct apiary_error *err);
+    struct ap_store *store, const char *folder, struct ap_ear *ear, struct apiary_error *err);
 /* Takes what was heard since. true: the object or folder of this last part (NULL: any) was among it, or may have been. */
-bool ap_store_heard(int fd, const char *name);
+bool ap_ear_heard(const struct ap_ear *ear, const char *name);
+void ap_store_unlisten(struct ap_store *store, struct ap_ear *ear); /* fd becomes -1 */
 
 /* Staging: a file that a chamber writes. It is invisible to list and get until
  * ap_stage_commit moves it to its key (same file system, no copy; other backends upload).

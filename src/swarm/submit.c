@@ -7,7 +7,6 @@
 
 #include <poll.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum { POLL_PART = 6, POLL_PART_CHEAP = 24, POLL_LOOKS = 4, POLL_LOOKS_CHEAP = 16, SETTLE_S = 60, TRIES_MAX = 12, BACKOFF_BASE_US = 50000, BACKOFF_CAP_US = 2000000 };
 #define POLL_LEAST_US INT64_C(5000)
@@ -129,28 +128,21 @@ static enum apiary_code look(const struct ap_swarm *swarm, const struct ap_manif
     return APIARY_OK;
 }
 
-/* What is heard of a query between looks, where the store lets it be heard: its decision, and results. */
-struct ear {
-    int fd; /* -1: nothing */
-    bool results;
-};
-
-static void ear_done(const struct ear *ear)
-{
-    if (ear->fd >= 0) close(ear->fd);
-}
-
-/* Before a look, so that nothing falls between the two. The folder of results comes with the first of them. */
-static void listen_to(const struct ap_swarm *swarm, const char *id, struct ear *ear)
+/* Before a look, so that nothing falls between the two: a query's decision is heard of, and results, whose folder
+ * comes with the first of them. */
+static void listen_to(const struct ap_swarm *swarm, const char *id, struct ap_ear *ear)
 {
     struct ap_query_key query = ap_query_key(id, NULL), results = ap_query_key(id, "r");
     query.text[strlen(query.text) - 1] = '\0';
-    if (ear->results || (ear->fd < 0 && ap_store_listen(swarm->store, query.text, &ear->fd, NULL) != APIARY_OK)) return;
-    ear->results = ap_store_listen(swarm->store, results.text, &ear->fd, NULL) == APIARY_OK;
+    if (!swarm->listens) return;
+    if (ear->count == 0 && ap_store_listen(swarm->store, query.text, ear, NULL) != APIARY_OK) return;
+    if (ear->count > 1) return;
+    enum apiary_code later = ap_store_listen(swarm->store, results.text, ear, NULL);
+    (void)later; /* with the first result, or never: looks find them too */
 }
 
 /* true: something was heard. */
-static bool sleep_or_hear(const struct ap_swarm *swarm, const struct ap_cancel *cancel, const struct ear *ear, int64_t us)
+static bool sleep_or_hear(const struct ap_swarm *swarm, const struct ap_cancel *cancel, const struct ap_ear *ear, int64_t us)
 {
     if (ear->fd < 0) {
         ap_sleep_us(swarm->env, us);
@@ -159,11 +151,11 @@ static bool sleep_or_hear(const struct ap_swarm *swarm, const struct ap_cancel *
     int wish = cancel != NULL && cancel->event_fd > 0 ? cancel->event_fd : -1;
     struct pollfd waits[] = { { .fd = ear->fd, .events = POLLIN }, { .fd = wish, .events = POLLIN } };
     int heard = poll(waits, sizeof waits / sizeof *waits, (int)(us / 1000) + 1);
-    return heard > 0 && waits[0].revents != 0 && ap_store_heard(ear->fd, NULL);
+    return heard > 0 && waits[0].revents != 0 && ap_ear_heard(ear, NULL);
 }
 
 /* Between looks; a wish to stop, or something heard, ends the wait early. */
-static void pause_for(const struct ap_swarm *swarm, const struct ap_cancel *cancel, const struct ear *ear, int64_t us)
+static void pause_for(const struct ap_swarm *swarm, const struct ap_cancel *cancel, const struct ap_ear *ear, int64_t us)
 {
     enum { SLICE_US = 100000 };
     while (us > 0 && !ap_cancel_requested(cancel)) {
@@ -188,7 +180,7 @@ static enum apiary_code settle_commit(const struct ap_swarm *swarm, const struct
 }
 
 /* How long until the next look: a part of what has passed, so that little is added to it; more where a look takes long. */
-static int64_t poll_us(const struct ap_swarm *swarm, const struct ear *ear, int64_t first_us, int64_t asked_us, bool went_well)
+static int64_t poll_us(const struct ap_swarm *swarm, const struct ap_ear *ear, int64_t first_us, int64_t asked_us, bool went_well)
 {
     int64_t now_us = ap_mono_us(swarm->env), look_us = now_us - asked_us, most_us = swarm->heartbeat_us / 2;
     bool cheap = went_well && look_us < CHEAP_US && ear->fd < 0;
@@ -199,14 +191,13 @@ static int64_t poll_us(const struct ap_swarm *swarm, const struct ear *ear, int6
     return wait_us > least_us ? wait_us : least_us;
 }
 
-static enum apiary_code wait_for(const struct ap_swarm *swarm, const struct ap_manifest *manifest, const struct ap_cancel *cancel, bool leave,
-    struct ap_end *end, struct ap_outcome *outcome, struct apiary_error *err)
+static enum apiary_code wait_with(const struct ap_swarm *swarm, const struct ap_manifest *manifest, const struct ap_cancel *cancel, bool leave,
+    struct ap_ear *ear, struct ap_end *end, struct ap_outcome *outcome, struct apiary_error *err)
 {
     int64_t now_us = manifest->created_us, begun_us = ap_mono_us(swarm->env), first_us = begun_us;
     bool ended = false, out = false;
-    __attribute__((cleanup(ear_done))) struct ear ear = { .fd = -1 };
     while (!ended) {
-        listen_to(swarm, manifest->id.text, &ear);
+        listen_to(swarm, manifest->id.text, ear);
         int64_t heard_us = now_us, asked_us = ap_mono_us(swarm->env);
         enum apiary_code code = look(swarm, manifest, cancel, leave, end, &ended, &out, &now_us, err);
         if (now_us != heard_us) begun_us = ap_mono_us(swarm->env);
@@ -216,12 +207,21 @@ static enum apiary_code wait_for(const struct ap_swarm *swarm, const struct ap_m
             if (ap_query_over(manifest, now_us + (ap_mono_us(swarm->env) - begun_us))) return code;
         }
         if (ended) break;
-        pause_for(swarm, code == APIARY_OK ? cancel : NULL, &ear, poll_us(swarm, &ear, first_us, asked_us, code == APIARY_OK));
+        pause_for(swarm, code == APIARY_OK ? cancel : NULL, ear, poll_us(swarm, ear, first_us, asked_us, code == APIARY_OK));
     }
     if (end->decision == AP_END_COMMIT) AP_TRY(settle_commit(swarm, manifest, end, out, now_us, outcome, err));
     enum apiary_code removed = ap_finish_unannounce(swarm, manifest->id.text, NULL); /* else a node does it */
     (void)removed;
     return APIARY_OK;
+}
+
+static enum apiary_code wait_for(const struct ap_swarm *swarm, const struct ap_manifest *manifest, const struct ap_cancel *cancel, bool leave,
+    struct ap_end *end, struct ap_outcome *outcome, struct apiary_error *err)
+{
+    struct ap_ear ear = AP_EAR_NONE;
+    enum apiary_code code = wait_with(swarm, manifest, cancel, leave, &ear, end, outcome, err);
+    ap_store_unlisten(swarm->store, &ear);
+    return code;
 }
 
 enum apiary_code ap_submit_wait(const struct ap_swarm *swarm, const struct ap_manifest *manifest, const struct ap_cancel *cancel,

@@ -45,6 +45,7 @@ struct ap_swarm {
     struct ap_node_id boot;    /* names this process, also where it does not beat */
     struct ap_task_port port;
     int64_t heartbeat_us;      /* busy interval; all waits are multiples of it */
+    bool listens;              /* who waits hears of results (ap_store_listen): worth it for a process that stays */
     bool fleeting;             /* what is written of a query need not outlive the machine: its manifest says so */
 };
 

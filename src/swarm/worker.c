@@ -344,7 +344,8 @@ enum apiary_code ap_worker_new(const struct ap_worker_options *options, struct a
     worker->slots = options->slots < 1 ? 1 : options->slots > AP_WORKER_SLOTS_MAX ? AP_WORKER_SLOTS_MAX : options->slots;
     worker->memory_per_bee_mb = options->memory_per_bee_mb;
     worker->interval_us = options->swarm.heartbeat_us;
-    worker->ear.fd = worker->ear.stop_fd = -1;
+    worker->ear.heard = AP_EAR_NONE;
+    worker->ear.stop_fd = -1;
     worker->shared.lock = ap_lock_new(worker->swarm.env);
     enum apiary_code code = worker->shared.lock == NULL ? ap_fail_memory(err, "a worker") : ap_watch_open(worker->swarm.env, worker->swarm.store, &worker->watch, err);
     if (code != APIARY_OK) {

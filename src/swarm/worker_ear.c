@@ -10,11 +10,11 @@
 static void hear(void *context)
 {
     struct ap_worker *worker = context;
-    struct pollfd waits[] = { { .fd = worker->ear.fd, .events = POLLIN }, { .fd = worker->ear.stop_fd, .events = POLLIN } };
+    struct pollfd waits[] = { { .fd = worker->ear.heard.fd, .events = POLLIN }, { .fd = worker->ear.stop_fd, .events = POLLIN } };
     for (;;) {
         if (poll(waits, sizeof waits / sizeof *waits, -1) < 0 && errno != EINTR) return;
         if (waits[1].revents != 0 || (waits[0].revents & (POLLERR | POLLNVAL)) != 0) return;
-        if (!ap_store_heard(worker->ear.fd, AP_SWARM_BELL)) continue;
+        if (!ap_ear_heard(&worker->ear.heard, AP_SWARM_BELL)) continue;
         ap_lock(worker->swarm.env, worker->shared.lock);
         worker->shared.rung = true;
         ap_wake_all(worker->swarm.env, worker->shared.lock);
@@ -25,9 +25,7 @@ static void hear(void *context)
 void ap_worker_ear_open(struct ap_worker *worker)
 {
     struct ap_env *env = worker->swarm.env;
-    worker->ear.fd = -1;
-    worker->ear.stop_fd = -1;
-    if (ap_store_listen(worker->swarm.store, "_swarm", &worker->ear.fd, NULL) != APIARY_OK) return;
+    if (ap_store_listen(worker->swarm.store, "_swarm", &worker->ear.heard, NULL) != APIARY_OK) return;
     worker->ear.stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (worker->ear.stop_fd >= 0) worker->ear.thread = env->ops->thread_start(env->world, hear, worker);
     if (worker->ear.thread == NULL) ap_worker_ear_close(worker);
@@ -42,7 +40,7 @@ void ap_worker_ear_close(struct ap_worker *worker)
         (void)told; /* a counter of an eventfd that nobody else writes has room */
         env->ops->thread_join(env->world, AP_TAKE(worker->ear.thread));
     }
-    if (worker->ear.fd >= 0) close(worker->ear.fd);
+    ap_store_unlisten(worker->swarm.store, &worker->ear.heard);
     if (worker->ear.stop_fd >= 0) close(worker->ear.stop_fd);
-    worker->ear.fd = worker->ear.stop_fd = -1;
+    worker->ear.stop_fd = -1;
 }

@@ -82,7 +82,8 @@ struct ap_worker {
     struct ap_thread *watcher, *runners[AP_WORKER_SLOTS_MAX];
     int runner_count;
     struct {
-        int fd, stop_fd; /* −1: none */
+        struct ap_ear heard;
+        int stop_fd; /* −1: none */
         struct ap_thread *thread;
     } ear;
     struct {

@@ -321,41 +321,47 @@ static void what_is_fleeting_waits_for_no_disk(void **state)
 }
 
 /* Is something to be heard at all, and `name` among it? */
-static bool hears(int ear, const char *name)
+static bool hears(const struct ap_ear *ear, const char *name)
 {
-    struct pollfd wait = { .fd = ear, .events = POLLIN };
-    return poll(&wait, 1, 0) == 1 && ap_store_heard(ear, name);
+    struct pollfd wait = { .fd = ear->fd, .events = POLLIN };
+    return poll(&wait, 1, 0) == 1 && ap_ear_heard(ear, name);
 }
 
 static void what_is_written_is_heard(void **state)
 {
     struct place *place = *state;
     struct apiary_error err;
-    int ear = -1;
+    struct ap_ear ear = AP_EAR_NONE;
     assert_code(ap_store_listen(place->store, "bells", &ear, &err), APIARY_NOT_FOUND);
     assert_ok(ap_store_put(place->store, "bells/a", AP_STR("x"), &err));
     assert_code(ap_store_listen(place->store, "bells/a", &ear, &err), APIARY_NOT_FOUND); /* no folder */
     assert_code(ap_store_listen(place->store, "../bells", &ear, &err), APIARY_INVALID);
-    assert_int_equal(ear, -1);
+    assert_int_equal(ear.fd, -1);
     assert_ok(ap_store_listen(place->store, "bells", &ear, &err));
-    assert_false(hears(ear, NULL));
+    assert_false(hears(&ear, NULL));
     assert_ok(ap_store_put(place->store, "other/b", AP_STR("x"), &err));
-    assert_false(hears(ear, NULL));
+    assert_false(hears(&ear, NULL));
     assert_ok(ap_store_put(place->store, "bells/a", AP_STR("y"), &err));
-    assert_true(hears(ear, "a"));
-    assert_false(hears(ear, NULL)); /* it was taken */
+    assert_true(hears(&ear, "a"));
+    assert_false(hears(&ear, NULL)); /* it was taken */
     assert_ok(ap_store_put_if_absent(place->store, "bells/b", AP_STR("y"), &err));
-    assert_false(hears(ear, "a"));
+    assert_false(hears(&ear, "a"));
     assert_ok(ap_store_put_fleeting(place->store, "bells/deep/c", AP_STR("y"), &err));
-    assert_true(hears(ear, "deep"));
+    assert_true(hears(&ear, "deep"));
     assert_ok(ap_store_listen(place->store, "other", &ear, &err)); /* beside the first */
     assert_ok(ap_store_put(place->store, "other/c", AP_STR("x"), &err));
-    assert_true(hears(ear, NULL));
-    close(ear);
-    ear = -1;
+    assert_true(hears(&ear, NULL));
+    int kept = ear.fd;
+    ap_store_unlisten(place->store, &ear);
+    assert_int_equal(ear.fd, -1);
+    assert_ok(ap_store_listen(place->store, "other", &ear, &err)); /* with nothing left of before */
+    assert_int_equal(ear.fd, kept);
+    assert_ok(ap_store_put(place->store, "bells/a", AP_STR("z"), &err));
+    assert_false(hears(&ear, NULL));
+    ap_store_unlisten(place->store, &ear);
     broken.network = true; /* other machines may write there */
     assert_code(ap_store_listen(place->store, "bells", &ear, &err), APIARY_UNSUPPORTED);
-    assert_int_equal(ear, -1);
+    assert_int_equal(ear.fd, -1);
 }
 
 static void a_stage_whose_sync_failed_is_lost(void **state)
