@@ -117,6 +117,7 @@ static bool same_measures(const struct bee_measures *a, const struct bee_measure
 
 static void drop_kept(struct bee_hive *hive, struct bee_kept *kept)
 {
+    if (kept->ready) duckdb_disconnect(&kept->ready);
     bee_stable_retire(hive->stable, kept->instance);
     ap_bytes_done(&kept->settings);
     bee_standing_done(&kept->standing);
@@ -190,7 +191,8 @@ static enum apiary_code try_kept(struct job *job)
     job->place->jobs++;
     job->place->used = ++hive->kept_uses;
     job->instance = job->place->instance;
-    AP_TRY(bee_instance_connect(job->instance, &job->connection, &job->why.err));
+    if (job->place->ready) job->connection = AP_TAKE(job->place->ready);
+    else AP_TRY(bee_instance_connect(job->instance, &job->connection, &job->why.err));
     bee_control_connection_set(hive->control, job->connection);
     job->resident_bytes = bee_resident_bytes();
     return APIARY_OK;
@@ -282,6 +284,13 @@ static bool not_understood(const struct job *job)
     return false;
 }
 
+/* The answer has been sent: nobody waits. */
+static void make_ready(struct bee_kept *kept)
+{
+    enum apiary_code code = bee_instance_connect(kept->instance, &kept->ready, NULL);
+    if (code != APIARY_OK && kept->ready) duckdb_disconnect(&kept->ready); /* the next job hears why */
+}
+
 /* Closing an instance is left to a thread of its own, so what the job brought is taken from the engine before. */
 void bee_job_give_instance(struct job *job, bool failed)
 {
@@ -295,6 +304,7 @@ void bee_job_give_instance(struct job *job, bool failed)
      * that is done by another thread, and frees what the engine knows. */
     bee_inputs_close(job->inputs);
     if (job->place && !clear) drop_kept(hive, job->place);
+    if (job->place && clear) make_ready(job->place);
     /* One instance in hand is enough: memory is scarce where budgets are small. */
     if (!clear && ((!job->shared && !job->kept) || !has_kept(hive))) bee_stable_refill(hive->stable);
     if (!job->kept && !job->shared) bee_stable_retire(hive->stable, job->instance);
