@@ -167,19 +167,47 @@ static enum apiary_code add_lists(
     return APIARY_OK;
 }
 
-static enum apiary_code add_setup(
-    struct ap_source *source, const struct ap_plan_part *part, size_t own, struct apiary_error *err)
+/* ---- texts ---- */
+
+/* A query of the text's WITH: bound where it is used, and nowhere else. */
+static enum apiary_code add_with(struct ap_bytes *with, const char *name, struct ap_str query, struct apiary_error *err)
 {
-    const struct ap_plan *plan = part->run->plan;
-    const struct ap_plan_stage *stage = &plan->stages[part->run->stage];
-    for (size_t i = 0; i < plan->setup_count; i++)
-        AP_TRY(ap_texts_add(&source->setup, ap_str_from(plan->setup[i]), err));
+    return ap_bytes_printf(with, err, "%s%s AS NOT MATERIALIZED (" AP_FMT "\n)", with->size == 0 ? "WITH " : ", ", name, AP_ARG(query));
+}
+
+/* The query of what is merged, where text and view are of the form that the cut gives them; else empty. */
+static struct ap_str merged_query(const struct ap_plan_part *part, struct ap_str text)
+{
+    static const char make[] = "CREATE TEMP VIEW " AP_CUT_MERGED " AS ";
+    struct ap_str view = ap_str_from(part->run->plan->stages[part->run->stage].merged_view);
+    bool inlined = part->with != NULL && part->partials != NULL && ap_str_starts_with(view, ap_str_from(make)) && ap_str_starts_with(text, AP_STR("SELECT "));
+    return inlined ? (struct ap_str) { view.data + sizeof make - 1, view.size - (sizeof make - 1) } : (struct ap_str) { 0 };
+}
+
+static enum apiary_code add_views(
+    struct ap_source *source, const struct ap_plan_part *part, size_t own, struct ap_str text, struct apiary_error *err)
+{
+    bool inlined = part->with != NULL && ap_str_starts_with(text, AP_STR("SELECT "));
     for (size_t i = 0; i < source->scan_count; i++) {
         AP_AUTO(ap_bytes) select = { 0 };
         AP_TRY(ap_shape_sql(source, &source->scans[i], &select, err));
-        AP_TRY(ap_texts_printf(&source->setup, err, "CREATE %sVIEW %s AS %s", i >= own ? "TEMP " : "",
-            source->scans[i].view, ap_bytes_text(&select)));
+        if (i >= own && inlined) AP_TRY(add_with(part->with, source->scans[i].view, ap_bytes_view(&select), err));
+        else
+            AP_TRY(ap_texts_printf(
+                &source->setup, err, "CREATE %sVIEW %s AS %s", i >= own ? "TEMP " : "", source->scans[i].view, ap_bytes_text(&select)));
     }
+    return APIARY_OK;
+}
+
+static enum apiary_code add_setup(
+    struct ap_source *source, const struct ap_plan_part *part, size_t own, struct ap_str text, struct apiary_error *err)
+{
+    const struct ap_plan *plan = part->run->plan;
+    const struct ap_plan_stage *stage = &plan->stages[part->run->stage];
+    struct ap_str merged = merged_query(part, text);
+    for (size_t i = 0; i < plan->setup_count; i++)
+        AP_TRY(ap_texts_add(&source->setup, ap_str_from(plan->setup[i]), err));
+    AP_TRY(add_views(source, part, own, text, err));
     AP_TRY(add_lists(source, part, err));
     AP_TRY(ap_texts_add(&source->setup, ap_str_from(plan->use), err));
     for (size_t i = 0; i < part->stages->count; i++)
@@ -188,8 +216,9 @@ static enum apiary_code add_setup(
     if (part->through)
         AP_TRY(ap_texts_printf(&source->setup, err, "CREATE TEMP VIEW " AP_CUT_PARTIALS " AS %s",
             stage->fragment_sql));
-    if (part->partials == NULL && !part->through) return APIARY_OK;
-    return ap_texts_add(&source->setup, ap_str_from(stage->merged_view), err);
+    if (merged.size > 0) AP_TRY(add_with(part->with, AP_CUT_MERGED, merged, err));
+    else if (part->partials != NULL || part->through) AP_TRY(ap_texts_add(&source->setup, ap_str_from(stage->merged_view), err));
+    return ap_plan_part_share(source, plan, text, merged, own, err);
 }
 
 /* Frames first: a ledger may need a chamber itself. */
@@ -209,8 +238,7 @@ static enum apiary_code fill_source(struct ap_source *source, const struct ap_pl
     AP_TRY(add_frames(source, part, &own, err));
     AP_TRY(add_inputs(source, part, err));
     AP_TRY(ap_source_take(source, run->width, err));
-    AP_TRY(add_setup(source, part, own, err));
-    return ap_plan_part_share(source, run->plan, sql, own, err);
+    return add_setup(source, part, own, sql, err);
 }
 
 enum apiary_code ap_plan_part_open(const struct ap_plan_part *part, const char *text,
@@ -234,9 +262,13 @@ static enum apiary_code start(const struct ap_plan_part *part, const char *sql,
     struct ap_running **out, struct ap_plan_figures *figures, struct apiary_error *err)
 {
     struct ap_source *source = NULL;
-    AP_TRY(ap_plan_part_open(part, sql, &source, &figures->wait_us, err));
+    AP_AUTO(ap_bytes) text = { 0 };
+    struct ap_plan_part inlined = *part;
+    inlined.with = &text;
+    AP_TRY(ap_plan_part_open(&inlined, sql, &source, &figures->wait_us, err));
     figures->bees = ap_chamber_width(source->chamber);
-    enum apiary_code code = ap_running_start(source, ap_str_from(sql),
+    enum apiary_code code = ap_bytes_printf(&text, err, "%s%s", text.size > 0 ? " " : "", sql);
+    if (code == APIARY_OK) code = ap_running_start(source, ap_bytes_view(&text),
         ap_config_us(&part->run->session->config, AP_CONFIG_query_timeout), NULL, out, err);
     if (code != APIARY_OK) ap_source_close(source);
     return code;
