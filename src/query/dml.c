@@ -53,23 +53,49 @@ static void mark(char out[MARK_MAX], size_t number, const char *end)
     snprintf(out, MARK_MAX, "/*apiary-part-%zu%s*/", number, end);
 }
 
-static enum apiary_code add_part(
-    struct ap_bytes *out, size_t number, struct ap_str text, struct apiary_error *err)
+/* The text with the number of each "?": its parts are put together in another order, and some twice.
+ * *last: the highest number so far. */
+static enum apiary_code add_numbered(
+    struct ap_bytes *out, struct ap_str text, uint64_t *last, struct apiary_error *err)
+{
+    struct ap_lexer lexer = { .sql = text };
+    struct ap_token token = { 0 };
+    size_t done = 0;
+    for (ap_lexer_next(&lexer, &token); token.kind != AP_TOKEN_END; ap_lexer_next(&lexer, &token)) {
+        uint64_t number = 0;
+        if (token.kind != AP_TOKEN_PARAMETER) continue;
+        if (token.text.size > 1) { /* ?2, $2, $name */
+            struct ap_str digits = { token.text.data + 1, token.text.size - 1 };
+            if (ap_str_to_u64(digits, &number) && number > *last) *last = number;
+            continue;
+        }
+        AP_TRY(ap_bytes_add(out, text.data + done, token.offset - done, err));
+        AP_TRY(ap_bytes_printf(out, err, "$%llu ", (unsigned long long)++*last));
+        done = token.offset + token.text.size;
+    }
+    return ap_bytes_add(out, text.data + done, text.size - done, err);
+}
+
+static enum apiary_code add_part(struct ap_bytes *out, size_t number, struct ap_str text,
+    uint64_t *last, struct apiary_error *err)
 {
     char begin[MARK_MAX], end[MARK_MAX];
     mark(begin, number, "");
     mark(end, number, "-end");
-    return ap_bytes_printf(out, err, "%s(" AP_FMT "\n)%s", begin, AP_ARG(text), end);
+    AP_TRY(ap_bytes_printf(out, err, "%s(", begin));
+    AP_TRY(add_numbered(out, text, last, err));
+    return ap_bytes_printf(out, err, "\n)%s", end);
 }
 
 /* Part 0 is the condition, part i + 1 the i-th value. */
 static enum apiary_code build_text(
     const struct ap_statement *statement, struct ap_bytes *out, struct apiary_error *err)
 {
+    uint64_t last = 0;
     AP_TRY(ap_bytes_add_text(out, "SELECT ", err));
     for (size_t i = 0; i < statement->option_count; i++) {
         if (i > 0) AP_TRY(ap_bytes_add_text(out, ", ", err));
-        AP_TRY(add_part(out, i + 1, statement->options[i].value, err));
+        AP_TRY(add_part(out, i + 1, statement->options[i].value, &last, err));
     }
     if (statement->option_count == 0) AP_TRY(ap_bytes_add_text(out, "*", err));
     AP_TRY(ap_bytes_add_text(out, " FROM ", err));
@@ -81,7 +107,7 @@ static enum apiary_code build_text(
         AP_TRY(ap_bytes_printf(out, err, " AS " AP_FMT, AP_ARG(statement->alias)));
     if (statement->condition.size == 0) return APIARY_OK;
     AP_TRY(ap_bytes_add_text(out, " WHERE ", err));
-    return add_part(out, 0, statement->condition, err);
+    return add_part(out, 0, statement->condition, &last, err);
 }
 
 static enum apiary_code part_of(

@@ -269,6 +269,19 @@ def test_rows_are_not_chosen_by_a_table_that_is_read_once(db):
     assert db.sql("SELECT count(*), sum(n) FROM t").fetchone() == (500, 10)
 
 
+def test_parameters_of_an_update(db):
+    """Condition and values are put together in another order than they were written, and more than once."""
+    db.sql("CREATE FRAME t AS SELECT range AS i, 0 AS n, 'x' AS s FROM range(10)")
+    assert db.sql("UPDATE t SET n = ? WHERE i = ?", [5, 7]).rows_changed == 1
+    assert db.sql("UPDATE t SET n = ? + i, s = '?' || ? /* ? */ WHERE i BETWEEN ? AND ?AND s <> ?", [50, "y", 2, 3, "z"]).rows_changed == 2
+    assert db.sql("UPDATE t SET n = (SELECT max(i) FROM t WHERE i < ?) WHERE i = ?", [5, 9]).rows_changed == 1
+    assert db.sql("UPDATE t SET n = ?2 WHERE i = ?1", [1, 8]).rows_changed == 1
+    changed = db.sql("SELECT * FROM t WHERE n <> 0 ORDER BY i").fetchall()
+    assert changed == [(1, 8, "x"), (2, 52, "?y"), (3, 53, "?y"), (7, 5, "x"), (9, 4, "x")]
+    with pytest.raises(apiary.SQLError, match="2 parameters, 1 value"):
+        db.sql("UPDATE t SET n = ? WHERE i = ?", [1])
+
+
 # ---- state ----
 
 
