@@ -16,6 +16,7 @@
 #include <stdio.h>
 
 enum { MARK_MAX = 48 };
+#define MEANT "apiary_meant" /* a column: does the condition hold? */
 
 struct rewriting {
     struct ap_request *request;
@@ -252,7 +253,7 @@ static enum apiary_code count_rows(struct rewriting *rewriting, struct ap_str ro
     return read_number(row, 1, meant, err);
 }
 
-/* CASE WHEN condition THEN CAST(value AS type) ELSE column END, with a check of NOT NULL around it. */
+/* CASE WHEN meant THEN CAST(value AS type) ELSE column END; a NULL that the cast gives counts too. */
 static enum apiary_code add_assigned(const struct rewriting *rewriting, size_t column,
     struct ap_str value, struct ap_bytes *out, struct apiary_error *err)
 {
@@ -262,26 +263,27 @@ static enum apiary_code add_assigned(const struct rewriting *rewriting, size_t c
     AP_AUTO(ap_bytes) message = { 0 };
     AP_TRY(ap_type_to_engine(&field->type, &type, err));
     AP_TRY(ap_sql_name(&name, field->name, err));
-    AP_TRY(ap_bytes_printf(out, err, "CASE WHEN " AP_FMT " THEN ", AP_ARG(condition_of(rewriting))));
+    AP_TRY(ap_bytes_printf(out, err, "CASE WHEN " MEANT " THEN %sCAST(" AP_FMT " AS %s)",
+        field->nullable ? "" : "coalesce(", AP_ARG(value), ap_bytes_text(&type)));
     if (!field->nullable) {
         AP_TRY(ap_bytes_printf(&message, err,
             AP_SCHEMA_MARK "column \"" AP_FMT "\" of frame %s cannot hold NULL",
             AP_ARG(field->name), rewriting->target.name));
-        AP_TRY(ap_bytes_printf(out, err, "CASE WHEN " AP_FMT " IS NULL THEN error(", AP_ARG(value)));
+        AP_TRY(ap_bytes_add_text(out, ", error(", err));
         AP_TRY(ap_sql_string(out, ap_bytes_view(&message), err));
-        AP_TRY(ap_bytes_add_text(out, ") ELSE ", err));
+        AP_TRY(ap_bytes_add_text(out, "))", err));
     }
-    AP_TRY(ap_bytes_printf(out, err, "CAST(" AP_FMT " AS %s)", AP_ARG(value), ap_bytes_text(&type)));
-    if (!field->nullable) AP_TRY(ap_bytes_add_text(out, " END", err));
     return ap_bytes_printf(
         out, err, " ELSE %s.%s END AS %s", ap_bytes_text(&rewriting->alias), ap_bytes_text(&name),
         ap_bytes_text(&name));
 }
 
+/* The condition is asked once of a row, whatever it hangs on: all its columns change or none. */
 static enum apiary_code updated_rows(const struct rewriting *rewriting, struct ap_str rows,
     struct ap_bytes *out, struct apiary_error *err)
 {
     const struct ap_metadata *metadata = &rewriting->target.metadata;
+    AP_AUTO(ap_bytes) judged = { 0 };
     bool any = false;
     AP_TRY(ap_bytes_add_text(out, "SELECT ", err));
     for (size_t i = 0; i < metadata->schema.field_count; i++) {
@@ -298,7 +300,9 @@ static enum apiary_code updated_rows(const struct rewriting *rewriting, struct a
         AP_TRY(ap_bytes_printf(out, err, "%s.", ap_bytes_text(&rewriting->alias)));
         AP_TRY(ap_sql_name(out, field->name, err));
     }
-    return add_from(rewriting, rows, out, err);
+    AP_TRY(ap_bytes_printf(&judged, err, "SELECT *, " AP_FMT " AS " MEANT, AP_ARG(condition_of(rewriting))));
+    AP_TRY(add_from(rewriting, rows, &judged, err));
+    return add_from(rewriting, ap_bytes_view(&judged), out, err);
 }
 
 static enum apiary_code remaining_rows(const struct rewriting *rewriting, struct ap_str rows,

@@ -51,12 +51,22 @@ def update():
         store.sql("UPDATE u SET c = (SELECT max(c) FROM u) WHERE a = 5; UPDATE u SET c = NULL WHERE a = 6")
         assert rows(store, "SELECT a, c FROM u WHERE a IN (5, 6) ORDER BY a") == ["5,4.50", "6,"]
         fails(store, "UPDATE u SET b = NULL WHERE a = 7", "column \"b\" of frame main.main.u cannot hold NULL")
+        fails(store, "UPDATE u SET b = '{\"k\": null}'::JSON -> 'k' WHERE a = 7", "column \"b\" of frame main.main.u cannot hold NULL")
+        fails(store, "UPDATE u SET b = CASE WHEN random() < 0.5 THEN 1 END", "cannot hold NULL")
         fails(store, "UPDATE u SET nope = 1", "no column \"nope\"")
         fails(store, "UPDATE u SET a = 1, A = 2", "set twice")
         fails(store, "UPDATE u SET a = 'word'", "word")
         fails(store, "UPDATE u SET a = 1 WHERE nope = 2", "nope")
         assert "20 rows" in store.run("sql", "UPDATE u SET \"o-d\" = 'all'")[1]
         assert rows(store, "SELECT DISTINCT \"o-d\" FROM u") == ["all"] and rows(store, "SELECT count(*), sum(a) FROM u") == ["20,199"]
+
+
+def asked_once():
+    """A condition that says something else each time it is asked changes all columns of a row or none."""
+    with Store() as store:
+        store.sql("CREATE FRAME u AS SELECT range AS i, 0 AS a, 0 AS b FROM range(1000)")
+        store.sql("UPDATE u SET a = 1, b = 1 WHERE random() < 0.5")
+        assert rows(store, "SELECT count(*) FILTER (WHERE a <> b), sum(a) BETWEEN 300 AND 700 FROM u") == ["0,true"]
 
 
 def refused():
@@ -128,4 +138,4 @@ def fsck():
         assert store.objects() == damaged and damaged != before, "it only reads"
 
 
-main([delete, update, refused, truncate, counters_under_a_race, fsck])
+main([delete, update, asked_once, refused, truncate, counters_under_a_race, fsck])
