@@ -282,6 +282,20 @@ def test_parameters_of_an_update(db):
         db.sql("UPDATE t SET n = ? WHERE i = ?", [1])
 
 
+def test_instants_without_a_zone_are_replaced(db, tmp_path):
+    """deltalake writes instants of partitions without a zone; they are UTC, whatever the session's zone is."""
+    deltalake = pytest.importorskip("deltalake")
+    pyarrow = pytest.importorskip("pyarrow")
+    noon = datetime.datetime(2024, 1, 1, 12, tzinfo=datetime.timezone.utc)
+    rows = pyarrow.table({"at": pyarrow.array([noon], pyarrow.timestamp("us", "UTC")), "n": [1]})
+    deltalake.write_deltalake(tmp_path / "theirs", rows, partition_by=["at"])
+    db.sql(f"CREATE FRAME t LOCATION '{tmp_path}/theirs'")
+    with db.session() as session:
+        session.sql("SET timezone = 'America/New_York'")
+        session.sql("INSERT INTO t REPLACE WHERE at = '2024-01-01 12:00:00+00'::TIMESTAMPTZ SELECT '2024-01-01 12:00:00+00'::TIMESTAMPTZ, 2")
+        assert session.sql("SELECT n FROM t").fetchall() == [(2,)]
+
+
 # ---- state ----
 
 
