@@ -287,12 +287,12 @@ def test_instants_without_a_zone_are_replaced(db, tmp_path):
     deltalake = pytest.importorskip("deltalake")
     pyarrow = pytest.importorskip("pyarrow")
     noon = datetime.datetime(2024, 1, 1, 12, tzinfo=datetime.timezone.utc)
-    rows = pyarrow.table({"at": pyarrow.array([noon], pyarrow.timestamp("us", "UTC")), "n": [1]})
-    deltalake.write_deltalake(tmp_path / "theirs", rows, partition_by=["at"])
+    rows = pyarrow.table({"moment": pyarrow.array([noon], pyarrow.timestamp("us", "UTC")), "n": [1]})
+    deltalake.write_deltalake(tmp_path / "theirs", rows, partition_by=["moment"])
     db.sql(f"CREATE FRAME t LOCATION '{tmp_path}/theirs'")
     with db.session() as session:
         session.sql("SET timezone = 'America/New_York'")
-        session.sql("INSERT INTO t REPLACE WHERE at = '2024-01-01 12:00:00+00'::TIMESTAMPTZ SELECT '2024-01-01 12:00:00+00'::TIMESTAMPTZ, 2")
+        session.sql("INSERT INTO t REPLACE WHERE moment = '2024-01-01 12:00:00+00'::TIMESTAMPTZ SELECT '2024-01-01 12:00:00+00'::TIMESTAMPTZ, 2")
         assert session.sql("SELECT n FROM t").fetchall() == [(2,)]
 
 
