@@ -54,16 +54,19 @@ static void mark(char out[MARK_MAX], size_t number, const char *end)
     snprintf(out, MARK_MAX, "/*apiary-part-%zu%s*/", number, end);
 }
 
-/* The text with the number of each "?": its parts are put together in another order, and some twice.
+/* The text, whole in itself, with the number of each "?": its parts are put together in another order, and some twice.
  * *last: the highest number so far. */
 static enum apiary_code add_numbered(
     struct ap_bytes *out, struct ap_str text, uint64_t *last, struct apiary_error *err)
 {
     struct ap_lexer lexer = { .sql = text };
     struct ap_token token = { 0 };
-    size_t done = 0;
+    size_t done = 0, open = 0;
     for (ap_lexer_next(&lexer, &token); token.kind != AP_TOKEN_END; ap_lexer_next(&lexer, &token)) {
         uint64_t number = 0;
+        if (ap_token_is(&token, ")") && open-- == 0) /* it would close the part's own */
+            return ap_fail(err, APIARY_SQL, "syntax error at or near \")\"");
+        if (ap_token_is(&token, "(")) open++;
         if (token.kind != AP_TOKEN_PARAMETER) continue;
         if (token.text.size > 1) { /* ?2, $2, $name */
             struct ap_str digits = { token.text.data + 1, token.text.size - 1 };
@@ -197,6 +200,11 @@ static enum apiary_code resolve(struct rewriting *rewriting, struct apiary_error
         request->session, ap_bytes_view(&text), request->query, &rewriting->source, err));
     AP_TRY(find_target(rewriting, err));
     AP_TRY(find_columns(rewriting, err));
+    if (rewriting->count > 0 && rewriting->source->tree != NULL &&
+        ap_tree_has_window(rewriting->source->tree)) {
+        ap_fail(err, APIARY_SQL, "UPDATE takes no window functions: rows are read a few cells at a time");
+        return ap_hint(err, "UPDATE name SET column = (SELECT …): a query sees the whole frame");
+    }
     struct ap_str sql = ap_bytes_view(&rewriting->source->sql);
     if (statement->condition.size > 0) AP_TRY(part_of(sql, 0, &rewriting->condition, err));
     for (size_t i = 0; i < rewriting->count; i++)

@@ -50,6 +50,8 @@ def update():
         assert rows(store, "SELECT * FROM u WHERE a = 19") == ["19,190,1.01,x19"]
         store.sql("UPDATE u SET c = (SELECT max(c) FROM u) WHERE a = 5; UPDATE u SET c = NULL WHERE a = 6")
         assert rows(store, "SELECT a, c FROM u WHERE a IN (5, 6) ORDER BY a") == ["5,4.50", "6,"]
+        store.sql("UPDATE u SET c = (SELECT n FROM (SELECT b, row_number() OVER (ORDER BY b DESC) AS n FROM u) AS q WHERE q.b = u.b) WHERE a = 19")
+        assert rows(store, "SELECT c FROM u WHERE a = 19") == ["1.00"]
         fails(store, "UPDATE u SET b = NULL WHERE a = 7", "column \"b\" of frame main.main.u cannot hold NULL")
         fails(store, "UPDATE u SET b = '{\"k\": null}'::JSON -> 'k' WHERE a = 7", "column \"b\" of frame main.main.u cannot hold NULL")
         fails(store, "UPDATE u SET b = CASE WHEN random() < 0.5 THEN 1 END", "cannot hold NULL")
@@ -76,6 +78,9 @@ def refused():
         fails(store, "UPDATE t SET p = 2 WHERE i = 1", "partition column")
         fails(store, "DELETE FROM t USING t AS o WHERE t.i = o.i", "USING")
         fails(store, "UPDATE t SET s = o.s FROM t AS o WHERE t.i = o.i", "FROM")
+        fails(store, "UPDATE t SET i = row_number() OVER (ORDER BY i)", "no window functions")
+        fails(store, "UPDATE t SET s = 'a' || sum(i + 1) OVER () WHERE p = 1", "no window functions")
+        fails(store, "DELETE FROM t WHERE i = 1) OR (i = 2", "syntax error at or near \")\"")
         fails(store, "DELETE FROM v WHERE one = 1", "is a view")
         fails(store, "DELETE FROM nothing WHERE i = 1", "no frame")
         fails(store, "DELETE FROM log WHERE i = 1", "append-only")
