@@ -296,6 +296,23 @@ def test_instants_without_a_zone_are_replaced(db, tmp_path):
         assert session.sql("SELECT n FROM t").fetchall() == [(2,)]
 
 
+def test_extremes_of_a_partition_column(db):
+    """Over one cell alone the engine looks for them in the statistics of a file, which has no such column."""
+    db.sql("CREATE FRAME d (i BIGINT, day DATE) PARTITIONED BY (day)")
+    db.sql("INSERT INTO d SELECT range, DATE '2024-01-01' + range::INTEGER FROM range(3)")
+    db.sql("CREATE VIEW newest AS SELECT max(day) AS m FROM d WHERE i < 1000")
+    for statement, rows in (
+        ("SELECT min(day), count(*) FROM d WHERE day = DATE '2024-01-01' + 1", [(datetime.date(2024, 1, 2), 1)]),
+        ("SELECT i FROM d WHERE day = (SELECT max(day) FROM d WHERE day > DATE '2024-01-02')", [(2,)]),
+        ("SELECT \"max\"(x) FROM (SELECT day AS x FROM d WHERE i = 0)", [(datetime.date(2024, 1, 1),)]),
+        ("SELECT m FROM newest WHERE m > DATE '2024-01-02'", [(datetime.date(2024, 1, 3),)]),
+    ):
+        assert db.sql(statement).fetchall() == rows, statement
+    assert db.sql("DELETE FROM d WHERE day < (SELECT max(day) FROM d)").rows_changed == 2
+    assert db.sql("UPDATE d SET i = 7 WHERE day = (SELECT max(day) FROM d)").rows_changed == 1
+    assert db.sql("SELECT count(*), min(i) FROM d WHERE day = (SELECT max(day) FROM d)").fetchall() == [(1, 7)]
+
+
 # ---- state ----
 
 
