@@ -180,6 +180,14 @@ static void logs(void **state)
                 PROTOCOL "{\"metaData\":{\"id\":\"i\",\"format\":{\"provider\":\"orc\"},"
                          "\"schemaString\":\"{}\"}}\n" } },
             APIARY_UNSUPPORTED, "\"orc\"" },
+        { "columns that differ in case only",
+            { { "00000000000000000000.json",
+                PROTOCOL "{\"metaData\":{\"id\":\"i\",\"format\":{\"provider\":\"parquet\"},"
+                         "\"schemaString\":\"{\\\"type\\\":\\\"struct\\\",\\\"fields\\\":["
+                         "{\\\"name\\\":\\\"aB\\\",\\\"type\\\":\\\"long\\\",\\\"nullable\\\":true,\\\"metadata\\\":{}},"
+                         "{\\\"name\\\":\\\"Ab\\\",\\\"type\\\":\\\"long\\\",\\\"nullable\\\":true,\\\"metadata\\\":{}}]}\","
+                         "\"partitionColumns\":[],\"configuration\":{}}}\n" } },
+            APIARY_UNSUPPORTED, "columns \"aB\" and \"Ab\"" },
         { "unknown column mapping",
             { { "00000000000000000000.json",
                 PROTOCOL METADATA("\"delta.columnMapping.mode\":\"magic\"") } },
