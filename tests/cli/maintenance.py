@@ -228,4 +228,14 @@ def dropped_frames_go():
         assert not list((store.root / "_registry/purge").glob("*"))
 
 
-main([vacuum, vacuum_below_the_retention, tables_inside_a_table, pins, restore, dropped_frames_go, optimize, optimize_refuses, cluster_by, cells_stay_below_the_ceiling])
+def dropped_frames_that_are_named_again():
+    """What somebody made a frame of by its place stays, though the frame that it was is gone."""
+    with Store() as store:
+        store.sql("CREATE FRAME f AS SELECT 1 AS i; DROP FRAME f; CREATE HIVE other; CREATE BOX other.main")
+        store.sql(f"CREATE FRAME other.main.g LOCATION '{store.root}/main/main/f'")
+        age(store, "_registry/**/*", 8)
+        assert "main.main.f (dropped),0,0" in store.sql("VACUUM", NOW)
+        assert store.sql("SELECT i FROM other.main.g")[1:] == ["1"]
+
+
+main([vacuum, vacuum_below_the_retention, tables_inside_a_table, pins, restore, dropped_frames_go, dropped_frames_that_are_named_again, optimize, optimize_refuses, cluster_by, cells_stay_below_the_ceiling])
