@@ -141,6 +141,14 @@ def fsck():
         wanted = {str(p.relative_to(store.root)) for p in (a, b, c, one, checkpoint, line)}
         assert code == 1 and found == wanted, (found - wanted, wanted - found, out)
         assert store.objects() == damaged and damaged != before, "it only reads"
+    with Store() as store:  # the newest version itself cannot be read
+        store.sql("CREATE FRAME t AS SELECT 1 AS i; INSERT INTO t VALUES (2)", "--set=checkpoint_interval=1")
+        newest = store.root / f"main/main/t/_delta_log/{1:020}.checkpoint.parquet"
+        newest.write_bytes(newest.read_bytes()[:-50])
+        code, out, _ = store.run("fsck", "--format", "csv")
+        assert code == 1 and str(newest.relative_to(store.root)) + ",it does not end" in out, out
+        code, _, err = store.run("sql", "SELECT sum(i) FROM t")
+        assert code == 1 and "CORRUPT" in err and newest.name in err, err
 
 
 main([delete, update, asked_once, refused, truncate, counters_under_a_race, fsck])
