@@ -140,6 +140,9 @@ static enum apiary_code find_columns(struct rewriting *rewriting, struct apiary_
     if (rewriting->values == NULL || rewriting->columns == NULL)
         return ap_fail_memory(err, "an update");
     rewriting->count = count;
+    if (count > 0 && ap_schema_find(&metadata->schema, AP_STR(MEANT)) != SIZE_MAX)
+        return ap_fail(err, APIARY_UNSUPPORTED, "frame %s has a column \"" MEANT "\", which UPDATE needs for itself",
+            rewriting->target.name);
     for (size_t i = 0; i < count; i++) {
         const char *name = statement->options[i].name;
         size_t column = ap_schema_find(&metadata->schema, ap_str_from(name));
