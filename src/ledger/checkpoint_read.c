@@ -119,6 +119,10 @@ static enum apiary_code read_parquet_files(
     if (code == APIARY_OK) code = read_parquet(reading, state, shapes, numbers, err);
     ap_free(shapes);
     ap_free(numbers);
+    if (code == APIARY_SQL) { /* the text is ours: it is the file that is wrong */
+        code = APIARY_CORRUPT;
+        if (err) err->code = code;
+    }
     return code == APIARY_OK ? APIARY_OK : ap_context(err, code, "checkpoint %s", keys->items[0]);
 }
 

@@ -210,6 +210,7 @@ static enum apiary_code fold_metadata(
     AP_TRY(keep(fold, action->schema_json, &next.schema_json, err));
     if (next.schema_json.size)
         AP_TRY(ap_schema_parse(&fold->text->arena, next.schema_json, &next.schema, err));
+    AP_TRY(ap_schema_check_twins(&next.schema, err));
     AP_TRY(
         keep_list(fold, action->partition_columns, &next.partition_by, &next.partition_count, err));
     AP_TRY(keep_configuration(fold, action->configuration, &next, err));

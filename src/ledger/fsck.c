@@ -35,6 +35,20 @@ static bool is_damage(enum apiary_code code)
            code == APIARY_NOT_FOUND || code == APIARY_SCHEMA;
 }
 
+/* What came after the listing is not in it: before something is called missing, it is asked for. */
+static enum apiary_code is_there(
+    struct fsck *fsck, const char *key, bool *there, struct apiary_error *err)
+{
+    AP_AUTO(ap_bytes) body = { 0 };
+    struct apiary_error why = { 0 };
+    enum apiary_code code = ap_store_get(
+        fsck->ledger->store, key, (struct ap_range) { 0, 1, false }, &body, NULL, &why);
+    *there = code == APIARY_OK;
+    if (code == APIARY_OK || code == APIARY_NOT_FOUND) return APIARY_OK;
+    if (err != NULL) *err = why;
+    return code;
+}
+
 /* ---- the log ---- */
 
 static enum apiary_code check_commit(struct fsck *fsck, const char *key, struct apiary_error *err)
@@ -68,17 +82,20 @@ static enum apiary_code check_hole(
 {
     AP_AUTO(ap_bytes) key = { 0 };
     for (; wanted < found; wanted++) {
+        bool there = false;
         ap_bytes_clear(&key);
         AP_TRY(ap_log_commit_key(&key, fsck->ledger->prefix, wanted, err));
-        AP_TRY(find(fsck, ap_bytes_text(&key), "it is missing: later versions are there", err));
+        AP_TRY(is_there(fsck, ap_bytes_text(&key), &there, err));
+        AP_TRY(there ? check_commit(fsck, ap_bytes_text(&key), err)
+                     : find(fsck, ap_bytes_text(&key), "it is missing: later versions are there", err));
     }
     return APIARY_OK;
 }
 
 static enum apiary_code check_log(
-    struct fsck *fsck, struct ap_texts *parquet, struct apiary_error *err)
+    struct fsck *fsck, struct ap_texts *parquet, uint64_t hint, struct apiary_error *err)
 {
-    uint64_t next = AP_VERSION_NONE, newest_checkpoint = 0, hint = 0;
+    uint64_t next = AP_VERSION_NONE, newest_checkpoint = 0;
     bool has_hint = false;
     for (size_t i = 0; i < fsck->list.count; i++) {
         const char *key = fsck->list.objects[i].key, *name = key + fsck->prefix_size;
@@ -98,8 +115,10 @@ static enum apiary_code check_log(
     if (!has_hint) return APIARY_OK;
     AP_AUTO(ap_bytes) key = { 0 };
     AP_TRY(ap_log_key(&key, fsck->ledger->prefix, "_last_checkpoint", err));
-    AP_TRY(ap_log_hint_read(&fsck->ledger->place, &hint, err));
-    if (hint == 0) return find(fsck, ap_bytes_text(&key), "it names no checkpoint", err);
+    if (hint == 0) { /* it may have come meanwhile, like its checkpoint */
+        AP_TRY(ap_log_hint_read(&fsck->ledger->place, &hint, err));
+        return hint > 0 ? APIARY_OK : find(fsck, ap_bytes_text(&key), "it names no checkpoint", err);
+    }
     return hint <= newest_checkpoint
                ? APIARY_OK
                : find(fsck, ap_bytes_text(&key), "the checkpoint that it names is missing", err);
@@ -113,6 +132,9 @@ static enum apiary_code check_object(struct fsck *fsck, const char *key, int64_t
     uint64_t size = 0;
     char problem[160];
     if (!ap_map_get(&fsck->sizes, ap_str_from(key), &size)) {
+        bool there = false;
+        AP_TRY(is_there(fsck, key, &there, err));
+        if (there) return APIARY_OK;
         snprintf(problem, sizeof problem, "it is missing: %s needs it", who);
         return find(fsck, key, problem, err);
     }
@@ -211,11 +233,13 @@ enum apiary_code ap_ledger_fsck(struct ap_ledger *ledger, const struct ap_fsck_r
     if (*ledger->prefix) AP_TRY(ap_bytes_printf(&prefix, err, "%s/", ledger->prefix));
     fsck.prefix_size = prefix.size;
     struct ap_list_request request = { .prefix = ap_bytes_text(&prefix) };
+    uint64_t hint = 0; /* read first: what it names was there before it */
+    AP_TRY(ap_log_hint_read(&ledger->place, &hint, err));
     AP_TRY(ap_store_list(ledger->store, &request, &fsck.list, err));
     for (size_t i = 0; i < fsck.list.count; i++)
         AP_TRY(ap_map_put(&fsck.sizes, ap_str_from(fsck.list.objects[i].key),
             fsck.list.objects[i].size, err));
-    AP_TRY(check_log(&fsck, parquet, err));
+    AP_TRY(check_log(&fsck, parquet, hint, err));
     struct ap_snapshot *newest = NULL;
     ap_ledger_forget(ledger); /* what was read before was good then */
     AP_TRY(check_version(

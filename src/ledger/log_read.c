@@ -136,7 +136,14 @@ static uint64_t first_hole(const struct ap_log_segment *segment)
     return AP_VERSION_NONE;
 }
 
-enum found { FOUND, HOLE, NOTHING };
+enum found { FOUND, HOLE, LATER, NOTHING }; /* LATER: versions after the wanted one */
+
+static bool has_versions(const struct ap_log_place *place, const struct ap_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (name_of(place, &list->objects[i]).kind != AP_LOG_OTHER) return true;
+    return false;
+}
 
 /* One look at the log. */
 static enum apiary_code look(const struct ap_log_place *place, uint64_t from, uint64_t wanted,
@@ -155,16 +162,26 @@ static enum apiary_code look(const struct ap_log_place *place, uint64_t from, ui
     if (best.kind != AP_CHECKPOINT_NONE) AP_TRY(take_checkpoint(place, &list, best, out, err));
     AP_TRY(take_commits(place, &list, out->checkpoint_version, wanted, out, err));
     bool nothing = best.kind == AP_CHECKPOINT_NONE && out->commit_count == 0;
-    *found = nothing ? NOTHING : first_hole(out) != AP_VERSION_NONE ? HOLE : FOUND;
+    *found = first_hole(out) != AP_VERSION_NONE ? HOLE : FOUND;
+    if (nothing)
+        *found = wanted != AP_VERSION_NONE && has_versions(place, &list) ? LATER : NOTHING;
     out->version =
         out->commit_count ? out->commits[out->commit_count - 1].version : out->checkpoint_version;
     return APIARY_OK;
 }
 
+/* An older version: what it is made of went when the log was cleaned. */
+static enum apiary_code fail_cleaned(uint64_t wanted, struct apiary_error *err)
+{
+    return ap_fail(err, APIARY_NOT_FOUND,
+        "version %" PRIu64 " cannot be read any more: the log before it was cleaned away", wanted);
+}
+
 static enum apiary_code fail_hole(const struct ap_log_place *place,
-    const struct ap_log_segment *segment, struct apiary_error *err)
+    const struct ap_log_segment *segment, uint64_t wanted, struct apiary_error *err)
 {
     uint64_t hole = first_hole(segment);
+    if (hole == 0 && wanted != AP_VERSION_NONE) return fail_cleaned(wanted, err);
     if (hole == 0)
         return ap_fail(err, APIARY_CORRUPT,
             "%s%s_delta_log: the log begins at version %" PRIu64 " without a checkpoint",
@@ -188,10 +205,11 @@ enum apiary_code ap_log_find(const struct ap_log_place *place, uint64_t hint, ui
         bool from_hint = from != 0;
         from = 0;
         if (from_hint) continue;
-        if (found == NOTHING) break;
+        if (found != HOLE) break;
         ap_sleep_us(place->store->env, (int64_t)LISTING_PAUSE_US << attempt);
     }
-    if (code == APIARY_OK && found == HOLE) code = fail_hole(place, &segment, err);
+    if (code == APIARY_OK && found == HOLE) code = fail_hole(place, &segment, wanted, err);
+    if (code == APIARY_OK && found == LATER) code = fail_cleaned(wanted, err);
     if (code == APIARY_OK && found == NOTHING)
         code = ap_fail(err, APIARY_NOT_FOUND, "there is no table in %s%s",
             *place->prefix ? "folder " : "the root", place->prefix);

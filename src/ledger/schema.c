@@ -2,6 +2,7 @@
 #include "ledger/schema.h"
 
 #include "core/alloc.h"
+#include "core/map.h"
 
 #include <stdio.h>
 
@@ -206,6 +207,27 @@ enum apiary_code ap_schema_parse(
     if (type.kind != AP_TYPE_STRUCT)
         return ap_fail(err, APIARY_CORRUPT, "schema: the outermost type is not a struct");
     *out = (struct ap_schema) { type.children, type.child_count };
+    return APIARY_OK;
+}
+
+enum apiary_code ap_schema_check_twins(const struct ap_schema *schema, struct apiary_error *err)
+{
+    const struct ap_field *fields = schema->fields;
+    AP_AUTO(ap_map) seen = { 0 };
+    AP_AUTO(ap_bytes) folded = { 0 };
+    for (size_t i = 0; i < schema->field_count; i++) {
+        uint64_t before = 0;
+        ap_bytes_clear(&folded);
+        AP_TRY(ap_bytes_add_str(&folded, fields[i].name, err));
+        for (size_t j = 0; j < folded.size; j++)
+            if (folded.data[j] >= 'A' && folded.data[j] <= 'Z') folded.data[j] += 'a' - 'A';
+        if (ap_map_get(&seen, ap_bytes_view(&folded), &before))
+            return ap_fail(err, APIARY_UNSUPPORTED,
+                "columns \"" AP_FMT "\" and \"" AP_FMT
+                "\" differ in upper and lower case at most, which is not supported",
+                AP_ARG(fields[before].name), AP_ARG(fields[i].name));
+        AP_TRY(ap_map_put(&seen, ap_bytes_view(&folded), i, err));
+    }
     return APIARY_OK;
 }
 

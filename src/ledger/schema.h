@@ -50,6 +50,11 @@ struct ap_schema {
 
 enum { AP_SCHEMA_DEPTH_MAX = 32, AP_SCHEMA_FIELDS_MAX = 20000 };
 
+/* Columns whose names differ in case only: the engine, which matches names without regard to it, would read
+ * one of them twice. codes: UNSUPPORTED, MEMORY */
+AP_CHECKED enum apiary_code ap_schema_check_twins(
+    const struct ap_schema *schema, struct apiary_error *err);
+
 /* codes: CORRUPT; UNSUPPORTED (names the type) */
 AP_CHECKED enum apiary_code ap_schema_parse(
     struct ap_arena *arena, struct ap_str json, struct ap_schema *out, struct apiary_error *err);

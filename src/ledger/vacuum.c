@@ -33,6 +33,7 @@ struct vacuum {
     bool deleting;          /* a request to delete was sent: it may still take effect */
     size_t prefix_size; /* of the frame's folder with its '/' */
     struct ap_list list;
+    struct ap_map nested;   /* folders below that have a log of their own: other tables */
     struct ap_held held;    /* must stay */
     struct ap_held removed; /* entries removed it longer ago than the retention */
     struct ap_vacuumed *out;
@@ -41,6 +42,7 @@ struct vacuum {
 static void vacuum_done(struct vacuum *vacuum)
 {
     ap_list_done(&vacuum->list);
+    ap_map_done(&vacuum->nested);
     ap_held_done(&vacuum->held);
     ap_held_done(&vacuum->removed);
 }
@@ -135,11 +137,33 @@ static bool may_be_vacuumed(const char *name)
     return true;
 }
 
+static enum apiary_code find_nested(struct vacuum *vacuum, struct apiary_error *err)
+{
+    for (size_t i = 0; i < vacuum->list.count; i++) {
+        const char *name = vacuum->list.objects[i].key + vacuum->prefix_size;
+        const char *log = strstr(name, "/_delta_log/");
+        if (log != NULL)
+            AP_TRY(ap_map_put(
+                &vacuum->nested, (struct ap_str) { name, (size_t)(log - name) }, 1, err));
+    }
+    return APIARY_OK;
+}
+
+/* Does another table lie in a folder on the way to it? */
+static bool is_nested(const struct vacuum *vacuum, const char *name)
+{
+    if (vacuum->nested.used == 0) return false;
+    for (const char *end = strchr(name, '/'); end != NULL; end = strchr(end + 1, '/'))
+        if (ap_map_has(&vacuum->nested, (struct ap_str) { name, (size_t)(end - name) })) return true;
+    return false;
+}
+
 static bool is_candidate(const struct vacuum *vacuum, const struct ap_object *object)
 {
     const char *name = object->key + vacuum->prefix_size;
     struct ap_str key = ap_str_from(object->key);
-    if (!may_be_vacuumed(name) || ap_held_has(&vacuum->held, key)) return false;
+    if (!may_be_vacuumed(name) || is_nested(vacuum, name) || ap_held_has(&vacuum->held, key))
+        return false;
     bool staging = strncmp(name, "_apiary_staging/", 16) == 0;
     int64_t least = staging                                   ? AP_VACUUM_FORGET_US
                     : ap_held_has(&vacuum->removed, key)      ? vacuum->retain_us
@@ -158,6 +182,7 @@ static enum apiary_code look(struct vacuum *vacuum, struct apiary_error *err)
     vacuum->prefix_size = prefix.size;
     struct ap_list_request request = { .prefix = ap_bytes_text(&prefix) };
     AP_TRY(ap_store_list(ledger->store, &request, &vacuum->list, err)); /* invariant 1 */
+    AP_TRY(find_nested(vacuum, err));
     AP_TRY(ap_ledger_snapshot(ledger, NULL, &head, err));
     vacuum->out->version = head->version;
     enum apiary_code code = ap_snapshot_check_writable(head, err);

@@ -16,6 +16,7 @@
 #include <stdio.h>
 
 enum { MARK_MAX = 48 };
+#define MEANT "apiary_meant" /* a column: does the condition hold? */
 
 struct rewriting {
     struct ap_request *request;
@@ -53,23 +54,52 @@ static void mark(char out[MARK_MAX], size_t number, const char *end)
     snprintf(out, MARK_MAX, "/*apiary-part-%zu%s*/", number, end);
 }
 
-static enum apiary_code add_part(
-    struct ap_bytes *out, size_t number, struct ap_str text, struct apiary_error *err)
+/* The text, whole in itself, with the number of each "?": its parts are put together in another order, and some twice.
+ * *last: the highest number so far. */
+static enum apiary_code add_numbered(
+    struct ap_bytes *out, struct ap_str text, uint64_t *last, struct apiary_error *err)
+{
+    struct ap_lexer lexer = { .sql = text };
+    struct ap_token token = { 0 };
+    size_t done = 0, open = 0;
+    for (ap_lexer_next(&lexer, &token); token.kind != AP_TOKEN_END; ap_lexer_next(&lexer, &token)) {
+        uint64_t number = 0;
+        if (ap_token_is(&token, ")") && open-- == 0) /* it would close the part's own */
+            return ap_fail(err, APIARY_SQL, "syntax error at or near \")\"");
+        if (ap_token_is(&token, "(")) open++;
+        if (token.kind != AP_TOKEN_PARAMETER) continue;
+        if (token.text.size > 1) { /* ?2, $2, $name */
+            struct ap_str digits = { token.text.data + 1, token.text.size - 1 };
+            if (ap_str_to_u64(digits, &number) && number > *last) *last = number;
+            continue;
+        }
+        AP_TRY(ap_bytes_add(out, text.data + done, token.offset - done, err));
+        AP_TRY(ap_bytes_printf(out, err, "$%llu ", (unsigned long long)++*last));
+        done = token.offset + token.text.size;
+    }
+    return ap_bytes_add(out, text.data + done, text.size - done, err);
+}
+
+static enum apiary_code add_part(struct ap_bytes *out, size_t number, struct ap_str text,
+    uint64_t *last, struct apiary_error *err)
 {
     char begin[MARK_MAX], end[MARK_MAX];
     mark(begin, number, "");
     mark(end, number, "-end");
-    return ap_bytes_printf(out, err, "%s(" AP_FMT "\n)%s", begin, AP_ARG(text), end);
+    AP_TRY(ap_bytes_printf(out, err, "%s(", begin));
+    AP_TRY(add_numbered(out, text, last, err));
+    return ap_bytes_printf(out, err, "\n)%s", end);
 }
 
 /* Part 0 is the condition, part i + 1 the i-th value. */
 static enum apiary_code build_text(
     const struct ap_statement *statement, struct ap_bytes *out, struct apiary_error *err)
 {
+    uint64_t last = 0;
     AP_TRY(ap_bytes_add_text(out, "SELECT ", err));
     for (size_t i = 0; i < statement->option_count; i++) {
         if (i > 0) AP_TRY(ap_bytes_add_text(out, ", ", err));
-        AP_TRY(add_part(out, i + 1, statement->options[i].value, err));
+        AP_TRY(add_part(out, i + 1, statement->options[i].value, &last, err));
     }
     if (statement->option_count == 0) AP_TRY(ap_bytes_add_text(out, "*", err));
     AP_TRY(ap_bytes_add_text(out, " FROM ", err));
@@ -81,7 +111,7 @@ static enum apiary_code build_text(
         AP_TRY(ap_bytes_printf(out, err, " AS " AP_FMT, AP_ARG(statement->alias)));
     if (statement->condition.size == 0) return APIARY_OK;
     AP_TRY(ap_bytes_add_text(out, " WHERE ", err));
-    return add_part(out, 0, statement->condition, err);
+    return add_part(out, 0, statement->condition, &last, err);
 }
 
 static enum apiary_code part_of(
@@ -110,6 +140,9 @@ static enum apiary_code find_columns(struct rewriting *rewriting, struct apiary_
     if (rewriting->values == NULL || rewriting->columns == NULL)
         return ap_fail_memory(err, "an update");
     rewriting->count = count;
+    if (count > 0 && ap_schema_find(&metadata->schema, AP_STR(MEANT)) != SIZE_MAX)
+        return ap_fail(err, APIARY_UNSUPPORTED, "frame %s has a column \"" MEANT "\", which UPDATE needs for itself",
+            rewriting->target.name);
     for (size_t i = 0; i < count; i++) {
         const char *name = statement->options[i].name;
         size_t column = ap_schema_find(&metadata->schema, ap_str_from(name));
@@ -170,6 +203,11 @@ static enum apiary_code resolve(struct rewriting *rewriting, struct apiary_error
         request->session, ap_bytes_view(&text), request->query, &rewriting->source, err));
     AP_TRY(find_target(rewriting, err));
     AP_TRY(find_columns(rewriting, err));
+    if (rewriting->count > 0 && rewriting->source->tree != NULL &&
+        ap_tree_has_window(rewriting->source->tree)) {
+        ap_fail(err, APIARY_SQL, "UPDATE takes no window functions: rows are read a few cells at a time");
+        return ap_hint(err, "UPDATE name SET column = (SELECT …): a query sees the whole frame");
+    }
     struct ap_str sql = ap_bytes_view(&rewriting->source->sql);
     if (statement->condition.size > 0) AP_TRY(part_of(sql, 0, &rewriting->condition, err));
     for (size_t i = 0; i < rewriting->count; i++)
@@ -226,7 +264,7 @@ static enum apiary_code count_rows(struct rewriting *rewriting, struct ap_str ro
     return read_number(row, 1, meant, err);
 }
 
-/* CASE WHEN condition THEN CAST(value AS type) ELSE column END, with a check of NOT NULL around it. */
+/* CASE WHEN meant THEN CAST(value AS type) ELSE column END; a NULL that the cast gives counts too. */
 static enum apiary_code add_assigned(const struct rewriting *rewriting, size_t column,
     struct ap_str value, struct ap_bytes *out, struct apiary_error *err)
 {
@@ -236,26 +274,27 @@ static enum apiary_code add_assigned(const struct rewriting *rewriting, size_t c
     AP_AUTO(ap_bytes) message = { 0 };
     AP_TRY(ap_type_to_engine(&field->type, &type, err));
     AP_TRY(ap_sql_name(&name, field->name, err));
-    AP_TRY(ap_bytes_printf(out, err, "CASE WHEN " AP_FMT " THEN ", AP_ARG(condition_of(rewriting))));
+    AP_TRY(ap_bytes_printf(out, err, "CASE WHEN " MEANT " THEN %sCAST(" AP_FMT " AS %s)",
+        field->nullable ? "" : "coalesce(", AP_ARG(value), ap_bytes_text(&type)));
     if (!field->nullable) {
         AP_TRY(ap_bytes_printf(&message, err,
             AP_SCHEMA_MARK "column \"" AP_FMT "\" of frame %s cannot hold NULL",
             AP_ARG(field->name), rewriting->target.name));
-        AP_TRY(ap_bytes_printf(out, err, "CASE WHEN " AP_FMT " IS NULL THEN error(", AP_ARG(value)));
+        AP_TRY(ap_bytes_add_text(out, ", error(", err));
         AP_TRY(ap_sql_string(out, ap_bytes_view(&message), err));
-        AP_TRY(ap_bytes_add_text(out, ") ELSE ", err));
+        AP_TRY(ap_bytes_add_text(out, "))", err));
     }
-    AP_TRY(ap_bytes_printf(out, err, "CAST(" AP_FMT " AS %s)", AP_ARG(value), ap_bytes_text(&type)));
-    if (!field->nullable) AP_TRY(ap_bytes_add_text(out, " END", err));
     return ap_bytes_printf(
         out, err, " ELSE %s.%s END AS %s", ap_bytes_text(&rewriting->alias), ap_bytes_text(&name),
         ap_bytes_text(&name));
 }
 
+/* The condition is asked once of a row, whatever it hangs on: all its columns change or none. */
 static enum apiary_code updated_rows(const struct rewriting *rewriting, struct ap_str rows,
     struct ap_bytes *out, struct apiary_error *err)
 {
     const struct ap_metadata *metadata = &rewriting->target.metadata;
+    AP_AUTO(ap_bytes) judged = { 0 };
     bool any = false;
     AP_TRY(ap_bytes_add_text(out, "SELECT ", err));
     for (size_t i = 0; i < metadata->schema.field_count; i++) {
@@ -272,7 +311,9 @@ static enum apiary_code updated_rows(const struct rewriting *rewriting, struct a
         AP_TRY(ap_bytes_printf(out, err, "%s.", ap_bytes_text(&rewriting->alias)));
         AP_TRY(ap_sql_name(out, field->name, err));
     }
-    return add_from(rewriting, rows, out, err);
+    AP_TRY(ap_bytes_printf(&judged, err, "SELECT *, " AP_FMT " AS " MEANT, AP_ARG(condition_of(rewriting))));
+    AP_TRY(add_from(rewriting, rows, &judged, err));
+    return add_from(rewriting, ap_bytes_view(&judged), out, err);
 }
 
 static enum apiary_code remaining_rows(const struct rewriting *rewriting, struct ap_str rows,

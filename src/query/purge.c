@@ -53,23 +53,51 @@ static enum apiary_code delete_folder(struct ap_session *session, const char *lo
     return add_row(rows, what, list.count, bytes, err);
 }
 
-/* Is the folder that of a frame which is registered, dropped or not, under another id? */
-static enum apiary_code is_used(struct ap_session *session, const char *hive, const char *location,
-    bool *used, struct apiary_error *err)
+/* Is it in the folder, by its own right or because somebody named the place? */
+static enum apiary_code lies_there(const struct ap_store *store, const struct ap_entry *entry,
+    const char *location, bool *found, struct apiary_error *err)
+{
+    AP_AUTO(ap_bytes) whole = { 0 };
+    if (entry->kind != AP_ENTRY_FRAME) return APIARY_OK;
+    if (!entry->external) {
+        *found |= strcmp(entry->location, location) == 0;
+        return APIARY_OK;
+    }
+    AP_TRY(ap_bytes_printf(&whole, err, "%s/%s", store->uri, location));
+    char next = '\0';
+    if (ap_str_starts_with(ap_str_from(entry->location), ap_bytes_view(&whole)))
+        next = entry->location[whole.size] == '\0' ? '/' : entry->location[whole.size];
+    *found |= next == '/';
+    return APIARY_OK;
+}
+
+static enum apiary_code look_in_hive(struct ap_session *session, const char *hive,
+    const char *location, bool *used, struct apiary_error *err)
 {
     struct ap_catalog *catalog = session->world->catalog;
     AP_AUTO(ap_texts) boxes = { 0 };
-    *used = false;
     AP_TRY(ap_catalog_refresh(catalog, hive, err));
     AP_TRY(ap_catalog_boxes(catalog, hive, &boxes, err));
     for (size_t i = 0; i < boxes.count; i++) {
         AP_AUTO(ap_entries) entries = { 0 };
         AP_TRY(ap_catalog_entries(catalog, hive, boxes.items[i], true, &entries, err));
         for (size_t j = 0; j < entries.count; j++)
-            if (entries.items[j].kind == AP_ENTRY_FRAME &&
-                strcmp(entries.items[j].location, location) == 0)
-                *used = true;
+            AP_TRY(lies_there(session->world->store, &entries.items[j], location, used, err));
     }
+    return APIARY_OK;
+}
+
+/* Is the folder that of a frame which is registered, dropped or not, under another id? */
+static enum apiary_code is_used(struct ap_session *session, const char *location, bool *used,
+    struct apiary_error *err)
+{
+    struct ap_catalog *catalog = session->world->catalog;
+    AP_AUTO(ap_texts) hives = { 0 };
+    *used = false;
+    AP_TRY(ap_catalog_refresh(catalog, NULL, err));
+    AP_TRY(ap_catalog_hives(catalog, &hives, err));
+    for (size_t i = 0; i < hives.count; i++)
+        AP_TRY(look_in_hive(session, hives.items[i], location, used, err));
     return APIARY_OK;
 }
 
@@ -86,7 +114,7 @@ static enum apiary_code finish(struct ap_session *session, const char *hive,
     if (code == APIARY_EXISTS) /* it was brought back */
         return ap_store_delete(world->store, ap_bytes_text(&key), err);
     if (code != APIARY_OK) return code;
-    AP_TRY(is_used(session, hive, location, &used, err));
+    AP_TRY(is_used(session, location, &used, err));
     if (!external && !used && is_frame_folder(location))
         AP_TRY(delete_folder(session, location, what, false, rows, err));
     else

@@ -32,6 +32,7 @@ struct ap_scan {
 struct ap_opaque {
     bool compared; /* IS [NOT] DISTINCT FROM, TRUE or FALSE */
     bool joined;   /* OR, or what the engine may turn into it */
+    bool extremes; /* min( or max( */
 };
 struct ap_tokens;
 void ap_opaque_note(struct ap_opaque *opaque, const struct ap_tokens *tokens);

@@ -3,18 +3,28 @@
 #include "query/types.h"
 
 #include "core/alloc.h"
+#include "core/time.h"
 
 static enum apiary_code add_value(struct ap_bytes *out, const struct ap_target *target,
     const struct ap_cell *cell, size_t index, struct apiary_error *err)
 {
     const struct ap_metadata *metadata = &target->metadata;
     size_t column = ap_schema_find(&metadata->schema, metadata->partition_by[index]);
+    const struct ap_type *type = &metadata->schema.fields[column].type;
     struct ap_str value = cell->partition_values[index];
+    char normal[AP_TIME_TEXT_MAX];
+    int64_t us = 0;
+    bool zone = false, inexact = false;
+    /* Some writers leave the zone out: it is UTC, whatever the session's is. */
+    if (type->kind == AP_TYPE_TIMESTAMP && ap_timestamp_parse(value, &us, &zone, &inexact)) {
+        ap_timestamp_format(us, ' ', 6, true, normal);
+        value = ap_str_from(normal);
+    }
     AP_TRY(ap_bytes_add_text(out, ", CAST(", err));
     AP_TRY(value.data == NULL || value.size == 0 ? ap_bytes_add_text(out, "NULL", err)
                                                  : ap_sql_string(out, value, err));
     AP_TRY(ap_bytes_add_text(out, " AS ", err));
-    AP_TRY(ap_type_to_engine(&metadata->schema.fields[column].type, out, err));
+    AP_TRY(ap_type_to_engine(type, out, err));
     return ap_bytes_add_text(out, ")", err);
 }
 

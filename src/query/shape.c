@@ -209,7 +209,7 @@ static enum apiary_code add_cast(struct ap_bytes *out, struct ap_str column,
 
 /* The select list in the schema's order. described NULL: the files hold exactly our columns. */
 static enum apiary_code add_columns(const struct ap_metadata *metadata,
-    const struct ap_described_list *described, bool opaque, struct ap_bytes *out,
+    const struct ap_described_list *described, const struct ap_opaque *opaque, struct ap_bytes *out,
     struct apiary_error *err)
 {
     AP_AUTO(ap_bytes) value = { 0 };
@@ -237,7 +237,8 @@ static enum apiary_code add_columns(const struct ap_metadata *metadata,
         else
             AP_TRY(ap_sql_name(&value, physical, err));
         if (i > 0) AP_TRY(ap_bytes_add_text(out, ", ", err));
-        if (opaque && read) /* the value, but no column of the file: opaque.c */
+        bool hidden = ap_opaque(opaque) || (opaque->extremes && partition != SIZE_MAX);
+        if (hidden && read) /* the value, but no column of the file: opaque.c */
             AP_TRY(ap_bytes_printf(
                 out, err, "coalesce(%s, %s)", ap_bytes_text(&value), ap_bytes_text(&value)));
         else
@@ -248,7 +249,7 @@ static enum apiary_code add_columns(const struct ap_metadata *metadata,
     return APIARY_OK;
 }
 
-static enum apiary_code add_own(const struct ap_metadata *metadata, bool opaque,
+static enum apiary_code add_own(const struct ap_metadata *metadata, const struct ap_opaque *opaque,
     struct ap_str files, struct ap_bytes *out, struct apiary_error *err)
 {
     AP_TRY(ap_bytes_add_text(out, "SELECT ", err));
@@ -271,7 +272,7 @@ static enum apiary_code add_foreign(struct ap_source *source, const struct ap_me
     AP_TRY(ap_source_describe(source, ap_bytes_view(&ask), NULL, &described, err));
 
     AP_TRY(ap_bytes_add_text(out, "SELECT ", err));
-    AP_TRY(add_columns(metadata, &described, ap_opaque(&source->opaque), out, err));
+    AP_TRY(add_columns(metadata, &described, &source->opaque, out, err));
     AP_TRY(ap_bytes_printf(out, err, " FROM %s", ap_bytes_text(&reader)));
     if (deleted_rows.size == 0) return ap_bytes_add_text(out, ")", err);
 
@@ -327,7 +328,7 @@ enum apiary_code ap_shape_sql(
         any = true;
         struct ap_str files = ap_bytes_view(&lists.files[shape]);
         if (shape == SHAPE_OWN)
-            AP_TRY(add_own(metadata, ap_opaque(&source->opaque), files, out, err));
+            AP_TRY(add_own(metadata, &source->opaque, files, out, err));
         else
             AP_TRY(add_foreign(source, metadata, files,
                 shape == SHAPE_DELETED ? ap_bytes_view(&lists.deleted_rows) : (struct ap_str) { 0 },

@@ -166,6 +166,18 @@ def vacuum_below_the_retention():
         assert store.sql("SELECT i FROM f")[1:] == ["2"]
 
 
+def tables_inside_a_table():
+    """A frame whose folder holds those of others leaves their cells alone."""
+    with Store() as store:
+        store.sql("CREATE FRAME f AS SELECT 7 AS i")
+        store.sql(f"CREATE FRAME outer_one (i BIGINT) LOCATION '{store.root}/main'; INSERT INTO outer_one VALUES (1); INSERT OVERWRITE outer_one VALUES (2)")
+        age(store, "main/**/*", 8)
+        plan = store.sql("VACUUM outer_one DRY RUN")[1:]
+        assert len(plan) == 1 and plan[0].startswith("cell_"), plan
+        store.sql("VACUUM", NOW)
+        assert store.sql("SELECT f.i + o.i FROM f, outer_one AS o")[1:] == ["9"]
+
+
 def pins():
     with Store() as store:
         store.sql("CREATE FRAME f (i BIGINT); INSERT INTO f VALUES (1); INSERT OVERWRITE f VALUES (2); INSERT OVERWRITE f VALUES (3)")
@@ -216,4 +228,14 @@ def dropped_frames_go():
         assert not list((store.root / "_registry/purge").glob("*"))
 
 
-main([vacuum, vacuum_below_the_retention, pins, restore, dropped_frames_go, optimize, optimize_refuses, cluster_by, cells_stay_below_the_ceiling])
+def dropped_frames_that_are_named_again():
+    """What somebody made a frame of by its place stays, though the frame that it was is gone."""
+    with Store() as store:
+        store.sql("CREATE FRAME f AS SELECT 1 AS i; DROP FRAME f; CREATE HIVE other; CREATE BOX other.main")
+        store.sql(f"CREATE FRAME other.main.g LOCATION '{store.root}/main/main/f'")
+        age(store, "_registry/**/*", 8)
+        assert "main.main.f (dropped),0,0" in store.sql("VACUUM", NOW)
+        assert store.sql("SELECT i FROM other.main.g")[1:] == ["1"]
+
+
+main([vacuum, vacuum_below_the_retention, tables_inside_a_table, pins, restore, dropped_frames_go, dropped_frames_that_are_named_again, optimize, optimize_refuses, cluster_by, cells_stay_below_the_ceiling])

@@ -180,6 +180,14 @@ static void logs(void **state)
                 PROTOCOL "{\"metaData\":{\"id\":\"i\",\"format\":{\"provider\":\"orc\"},"
                          "\"schemaString\":\"{}\"}}\n" } },
             APIARY_UNSUPPORTED, "\"orc\"" },
+        { "columns that differ in case only",
+            { { "00000000000000000000.json",
+                PROTOCOL "{\"metaData\":{\"id\":\"i\",\"format\":{\"provider\":\"parquet\"},"
+                         "\"schemaString\":\"{\\\"type\\\":\\\"struct\\\",\\\"fields\\\":["
+                         "{\\\"name\\\":\\\"aB\\\",\\\"type\\\":\\\"long\\\",\\\"nullable\\\":true,\\\"metadata\\\":{}},"
+                         "{\\\"name\\\":\\\"Ab\\\",\\\"type\\\":\\\"long\\\",\\\"nullable\\\":true,\\\"metadata\\\":{}}]}\","
+                         "\"partitionColumns\":[],\"configuration\":{}}}\n" } },
+            APIARY_UNSUPPORTED, "columns \"aB\" and \"Ab\"" },
         { "unknown column mapping",
             { { "00000000000000000000.json",
                 PROTOCOL METADATA("\"delta.columnMapping.mode\":\"magic\"") } },
@@ -187,6 +195,34 @@ static void logs(void **state)
     };
     for (size_t i = 0; i < AP_COUNT(rows); i++)
         open_and_compare(rows[i].label, rows[i].objects, rows[i].code, rows[i].wanted);
+}
+
+static void versions_that_were_cleaned(void **state)
+{
+    struct apiary_error err = { 0 };
+    struct ap_store *store = help_store();
+    const struct object objects[] = { JSON1, V1, V2 };
+    for (size_t i = 0; i < AP_COUNT(objects); i++) {
+        char key[128];
+        snprintf(key, sizeof key, "t/_delta_log/%s", objects[i].name);
+        help_put(store, key, objects[i].text);
+    }
+    help_put(store, "t/_delta_log/00000000000000000003.json", ADD("d"));
+    help_put(store, "t/_delta_log/00000000000000000002.checkpoint.80a083e8-7026-4e79-81be-64bd76c43a11.json",
+        PROTOCOL METADATA("") "{\"checkpointMetadata\":{\"version\":2}}\n" ADD("b") ADD("c"));
+    assert_int_equal(
+        ap_store_delete(store, "t/_delta_log/00000000000000000001.checkpoint.80a083e8-7026-4e79-81be-64bd76c43a11.json", &err), APIARY_OK);
+    struct ap_ledger *ledger = help_ledger(store);
+    for (uint64_t version = 0; version <= 3; version++) { /* 1 is listed, but nothing is below it */
+        struct ap_snapshot *snapshot = NULL;
+        struct ap_at at = { .kind = AP_AT_VERSION, .version = version };
+        enum apiary_code code = ap_ledger_snapshot(ledger, &at, &snapshot, &err);
+        assert_int_equal(code, version < 2 ? APIARY_NOT_FOUND : APIARY_OK);
+        if (code != APIARY_OK) assert_non_null(strstr(err.message, "cannot be read any more"));
+        ap_snapshot_unref(snapshot);
+    }
+    ap_ledger_close(ledger);
+    ap_store_close(store);
 }
 
 static void what_may_be_written(void **state)
@@ -570,6 +606,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names),
         cmocka_unit_test(logs),
+        cmocka_unit_test(versions_that_were_cleaned),
         cmocka_unit_test(what_may_be_written),
         cmocka_unit_test(append_only_tables_keep_their_rows),
         cmocka_unit_test(paths),

@@ -6,6 +6,7 @@ if __name__ == "__main__":
 
     harness.main(__file__)
 
+import threading
 import warnings
 
 import pyarrow as pa
@@ -96,3 +97,24 @@ def test_no_rows_are_inserted_into_what_the_frame_is_now(handles, query):
     other.sql("CREATE OR REPLACE FRAME a AS SELECT 1::DOUBLE AS x, 2 AS y")
     with pytest.raises(apiary.SchemaError):
         one.sql(query, tables={"t": pa.table({"i": [1, 2]})} if " t " in query else None)
+
+
+def test_fsck_beside_a_writer(handles):
+    """What is written while objects are listed and read is not called missing."""
+    one, other = handles
+    for i in range(100):
+        one.sql(f"INSERT INTO a VALUES ({i})")
+    done = threading.Event()
+
+    def write():
+        while not done.is_set():
+            other.sql("INSERT INTO a VALUES (0)")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        found = [row for _ in range(15) for row in one.sql("FSCK a").fetchall()]
+    finally:
+        done.set()
+        writer.join()
+    assert found == []

@@ -269,6 +269,50 @@ def test_rows_are_not_chosen_by_a_table_that_is_read_once(db):
     assert db.sql("SELECT count(*), sum(n) FROM t").fetchone() == (500, 10)
 
 
+def test_parameters_of_an_update(db):
+    """Condition and values are put together in another order than they were written, and more than once."""
+    db.sql("CREATE FRAME t AS SELECT range AS i, 0 AS n, 'x' AS s FROM range(10)")
+    assert db.sql("UPDATE t SET n = ? WHERE i = ?", [5, 7]).rows_changed == 1
+    assert db.sql("UPDATE t SET n = ? + i, s = '?' || ? /* ? */ WHERE i BETWEEN ? AND ?AND s <> ?", [50, "y", 2, 3, "z"]).rows_changed == 2
+    assert db.sql("UPDATE t SET n = (SELECT max(i) FROM t WHERE i < ?) WHERE i = ?", [5, 9]).rows_changed == 1
+    assert db.sql("UPDATE t SET n = ?2 WHERE i = ?1", [1, 8]).rows_changed == 1
+    changed = db.sql("SELECT * FROM t WHERE n <> 0 ORDER BY i").fetchall()
+    assert changed == [(1, 8, "x"), (2, 52, "?y"), (3, 53, "?y"), (7, 5, "x"), (9, 4, "x")]
+    with pytest.raises(apiary.SQLError, match="2 parameters, 1 value"):
+        db.sql("UPDATE t SET n = ? WHERE i = ?", [1])
+
+
+def test_instants_without_a_zone_are_replaced(db, tmp_path):
+    """deltalake writes instants of partitions without a zone; they are UTC, whatever the session's zone is."""
+    deltalake = pytest.importorskip("deltalake")
+    pyarrow = pytest.importorskip("pyarrow")
+    noon = datetime.datetime(2024, 1, 1, 12, tzinfo=datetime.timezone.utc)
+    rows = pyarrow.table({"moment": pyarrow.array([noon], pyarrow.timestamp("us", "UTC")), "n": [1]})
+    deltalake.write_deltalake(tmp_path / "theirs", rows, partition_by=["moment"])
+    db.sql(f"CREATE FRAME t LOCATION '{tmp_path}/theirs'")
+    with db.session() as session:
+        session.sql("SET timezone = 'America/New_York'")
+        session.sql("INSERT INTO t REPLACE WHERE moment = '2024-01-01 12:00:00+00'::TIMESTAMPTZ SELECT '2024-01-01 12:00:00+00'::TIMESTAMPTZ, 2")
+        assert session.sql("SELECT n FROM t").fetchall() == [(2,)]
+
+
+def test_extremes_of_a_partition_column(db):
+    """Over one cell alone the engine looks for them in the statistics of a file, which has no such column."""
+    db.sql("CREATE FRAME d (i BIGINT, day DATE) PARTITIONED BY (day)")
+    db.sql("INSERT INTO d SELECT range, DATE '2024-01-01' + range::INTEGER FROM range(3)")
+    db.sql("CREATE VIEW newest AS SELECT max(day) AS m FROM d WHERE i < 1000")
+    for statement, rows in (
+        ("SELECT min(day), count(*) FROM d WHERE day = DATE '2024-01-01' + 1", [(datetime.date(2024, 1, 2), 1)]),
+        ("SELECT i FROM d WHERE day = (SELECT max(day) FROM d WHERE day > DATE '2024-01-02')", [(2,)]),
+        ("SELECT \"max\"(x) FROM (SELECT day AS x FROM d WHERE i = 0)", [(datetime.date(2024, 1, 1),)]),
+        ("SELECT m FROM newest WHERE m > DATE '2024-01-02'", [(datetime.date(2024, 1, 3),)]),
+    ):
+        assert db.sql(statement).fetchall() == rows, statement
+    assert db.sql("DELETE FROM d WHERE day < (SELECT max(day) FROM d)").rows_changed == 2
+    assert db.sql("UPDATE d SET i = 7 WHERE day = (SELECT max(day) FROM d)").rows_changed == 1
+    assert db.sql("SELECT count(*), min(i) FROM d WHERE day = (SELECT max(day) FROM d)").fetchall() == [(1, 7)]
+
+
 # ---- state ----
 
 
