@@ -17,6 +17,7 @@
 
 enum { MARK_MAX = 48 };
 #define MEANT "apiary_meant" /* a column: does the condition hold? */
+#define JUDGED "apiary_judged" /* rows with that column */
 
 struct rewriting {
     struct ap_request *request;
@@ -289,12 +290,11 @@ static enum apiary_code add_assigned(const struct rewriting *rewriting, size_t c
         ap_bytes_text(&name));
 }
 
-/* The condition is asked once of a row, whatever it hangs on: all its columns change or none. */
-static enum apiary_code updated_rows(const struct rewriting *rewriting, struct ap_str rows,
-    struct ap_bytes *out, struct apiary_error *err)
+/* The columns of the cells as they will be; `update`: with what is assigned. */
+static enum apiary_code add_columns(
+    const struct rewriting *rewriting, bool update, struct ap_bytes *out, struct apiary_error *err)
 {
     const struct ap_metadata *metadata = &rewriting->target.metadata;
-    AP_AUTO(ap_bytes) judged = { 0 };
     bool any = false;
     AP_TRY(ap_bytes_add_text(out, "SELECT ", err));
     for (size_t i = 0; i < metadata->schema.field_count; i++) {
@@ -304,16 +304,46 @@ static enum apiary_code updated_rows(const struct rewriting *rewriting, struct a
         if (any) AP_TRY(ap_bytes_add_text(out, ", ", err));
         any = true;
         while (value < rewriting->count && rewriting->columns[value] != i) value++;
-        if (value < rewriting->count) {
+        if (update && value < rewriting->count) {
             AP_TRY(add_assigned(rewriting, i, rewriting->values[value], out, err));
             continue;
         }
         AP_TRY(ap_bytes_printf(out, err, "%s.", ap_bytes_text(&rewriting->alias)));
         AP_TRY(ap_sql_name(out, field->name, err));
     }
+    return APIARY_OK;
+}
+
+/* Is there a query in a value, as far as its words tell? */
+static bool assigns_queries(const struct rewriting *rewriting)
+{
+    for (size_t i = 0; i < rewriting->count; i++) {
+        struct ap_lexer lexer = { .sql = rewriting->values[i] };
+        struct ap_token token = { 0 };
+        for (ap_lexer_next(&lexer, &token); token.kind != AP_TOKEN_END; ap_lexer_next(&lexer, &token))
+            if (ap_token_is(&token, "SELECT") || ap_token_is(&token, "FROM")) return true;
+    }
+    return false;
+}
+
+/* The condition is asked once of a row, whatever it hangs on: all its columns change or none. A query in a value is
+ * a join to the engine, which a CASE does not keep from rows that are not meant: those go past it. */
+static enum apiary_code updated_rows(const struct rewriting *rewriting, struct ap_str rows,
+    struct ap_bytes *out, struct apiary_error *err)
+{
+    AP_AUTO(ap_bytes) judged = { 0 };
+    const char *alias = ap_bytes_text(&rewriting->alias);
     AP_TRY(ap_bytes_printf(&judged, err, "SELECT *, " AP_FMT " AS " MEANT, AP_ARG(condition_of(rewriting))));
     AP_TRY(add_from(rewriting, rows, &judged, err));
-    return add_from(rewriting, ap_bytes_view(&judged), out, err);
+    if (!assigns_queries(rewriting)) {
+        AP_TRY(add_columns(rewriting, true, out, err));
+        return add_from(rewriting, ap_bytes_view(&judged), out, err);
+    }
+    AP_TRY(ap_bytes_printf(out, err, "WITH " JUDGED " AS MATERIALIZED (%s) ", ap_bytes_text(&judged)));
+    AP_TRY(add_columns(rewriting, true, out, err));
+    AP_TRY(ap_bytes_printf(out, err, " FROM " JUDGED " AS %s WHERE " MEANT " UNION ALL ", alias));
+    AP_TRY(add_columns(rewriting, false, out, err));
+    return ap_bytes_printf(out, err, " FROM " JUDGED " AS %s WHERE " MEANT " IS NOT TRUE", alias);
 }
 
 static enum apiary_code remaining_rows(const struct rewriting *rewriting, struct ap_str rows,

@@ -282,6 +282,17 @@ def test_parameters_of_an_update(db):
         db.sql("UPDATE t SET n = ? WHERE i = ?", [1])
 
 
+def test_queries_of_an_update_are_asked_of_rows_that_are_meant(db):
+    db.sql("CREATE FRAME t (i INTEGER, n INTEGER, s VARCHAR); INSERT INTO t VALUES (1, 0, 'a'), (2, 0, 'b'), (3, 0, NULL)")
+    db.sql("CREATE FRAME w (i INTEGER, v INTEGER); INSERT INTO w VALUES (1, 10), (2, 20), (2, 21)")
+    assert db.sql("UPDATE t AS x SET n = (SELECT v FROM w WHERE w.i = x.i), s = x.s || '!' WHERE x.i = 1").rows_changed == 1
+    assert db.sql("SELECT * FROM t ORDER BY i").fetchall() == [(1, 10, "a!"), (2, 0, "b"), (3, 0, None)]
+    with pytest.raises(apiary.SQLError, match="More than one row"):
+        db.sql("UPDATE t SET n = (SELECT v FROM w WHERE w.i = t.i) WHERE i > 1")
+    assert db.sql("UPDATE t SET n = (SELECT v FROM w WHERE w.i = t.i) WHERE s IS NULL OR i = 1").rows_changed == 2
+    assert db.sql("SELECT n FROM t ORDER BY i").fetchall() == [(10,), (0,), (None,)]
+
+
 def test_instants_without_a_zone_are_replaced(db, tmp_path):
     """deltalake writes instants of partitions without a zone; they are UTC, whatever the session's zone is."""
     deltalake = pytest.importorskip("deltalake")
