@@ -311,10 +311,12 @@ static bool start(struct lane *lane, CURL *easy, struct transfer *transfer)
     return false;
 }
 
-/* Did any byte of the request leave? */
+/* Did any byte of the request leave? How it ended tells of the last connection only: the one before it, on which all
+ * was sent, may have died. */
 static bool was_sent(const struct transfer *transfer, CURLcode result)
 {
     curl_off_t ready_us = 0;
+    if (transfer->request->deliveries > 0) return true;
     switch (result) {
         case CURLE_UNSUPPORTED_PROTOCOL:
         case CURLE_URL_MALFORMAT:

@@ -8,6 +8,8 @@
 #include "storage/prove.h"
 #include "storage/slot.h"
 
+#include <pthread.h>
+
 static struct fault_env patient; /* waits take no time */
 
 static struct ap_store *open_with(const char *bucket, const char *options)
@@ -219,6 +221,59 @@ static void nobody_there(void **state)
     /* Nothing was sent: IO, also for a conditional put. */
     assert_code(ap_store_put_if_absent(store, "k", AP_STR("x"), &err), APIARY_IO);
     assert_code(ap_store_get(store, "k", AP_RANGE_ALL, &body, NULL, &err), APIARY_IO);
+    ap_store_close(store);
+}
+
+/* Reads a request whose body is "x". */
+static void take_request(int fd)
+{
+    static const char end[] = "\r\n\r\nx";
+    enum { END = sizeof end - 1 };
+    char text[8192];
+    size_t have = 0;
+    for (ssize_t got; have < END || memcmp(text + have - END, end, END) != 0; have += (size_t)got) {
+        got = read(fd, text + have, sizeof text - have);
+        if (got <= 0) return;
+    }
+}
+
+/* Answers one request, takes another on the same connection, and is gone. */
+static void *leave(void *self)
+{
+    static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    int *listener = self, fd = accept(*listener, NULL, NULL);
+    take_request(fd);
+    (void)!write(fd, answer, sizeof answer - 1);
+    take_request(fd);
+    close(*listener);
+    close(fd);
+    return NULL;
+}
+
+/* libcurl sends a request again when the connection that was kept is dead. That nobody is there for the second
+ * does not undo the first. */
+static void gone_after_it_took_all(void **state)
+{
+    (void)state;
+    struct apiary_error err;
+    struct ap_store *store = NULL;
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t size = sizeof address;
+    pthread_t thread;
+    char uri[80];
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, size), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &size), 0);
+    assert_int_equal(pthread_create(&thread, NULL, leave, &listener), 0);
+    assert_int_equal(setenv("AWS_ACCESS_KEY_ID", "test", 1), 0);
+    assert_int_equal(setenv("AWS_SECRET_ACCESS_KEY", "secret", 1), 0);
+    snprintf(uri, sizeof uri, "s3://bucket?endpoint=http://127.0.0.1:%d", ntohs(address.sin_port));
+    fault_env_init(&patient);
+    assert_ok(ap_store_open(&patient.env, uri, NULL, &store, &err));
+    assert_ok(ap_store_put(store, "first", AP_STR("x"), &err));
+    assert_code(ap_store_put_if_absent(store, "second", AP_STR("x"), &err), APIARY_UNCERTAIN);
+    assert_int_equal(pthread_join(thread, NULL), 0);
     ap_store_close(store);
 }
 
@@ -696,6 +751,7 @@ int main(void)
         cmocka_unit_test(slots_settle_here_too),
         cmocka_unit_test(who_we_are_matters),
         cmocka_unit_test(nobody_there),
+        cmocka_unit_test(gone_after_it_took_all),
         cmocka_unit_test(large_files_go_in_parts),
         cmocka_unit_test(growing_files_go_ahead),
         cmocka_unit_test(options_become_headers),
