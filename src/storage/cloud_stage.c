@@ -56,10 +56,11 @@ enum apiary_code ap_cloud_put(
         ap_cloud_run(cloud, call, 1);
     if (ap_cloud_good(cloud, call)) return APIARY_OK;
     enum apiary_code code = ap_cloud_fail(cloud, call, "write", err);
-    if (code == APIARY_CONFLICT && call->absent && call->http.deliveries > 1)
+    /* What is said is said of the second; the first may have been carried out. */
+    if (call->absent && call->http.deliveries > 1)
         return ap_fail(err, APIARY_UNCERTAIN,
-            "object %s/%s exists, but the request was delivered twice: it may be its own",
-            cloud->store.uri, call->key);
+            "object %s/%s may have been written: the request was delivered twice, and the second time %s",
+            cloud->store.uri, call->key, code == APIARY_CONFLICT ? "it existed" : "it was refused");
     if (code == APIARY_CONFLICT)
         return ap_fail(err, code, "object %s/%s exists", cloud->store.uri, call->key);
     if (code == APIARY_NOT_FOUND) return ap_hint(err, "is the bucket's name right?");

@@ -7,7 +7,7 @@ an implementation of its own (so that a mistake of ours cannot agree with itself
 Access keys "test" and "second", secret "secret"; PUT /-/revoke with a key ends it. Any bucket name but "missing" exists. Faults for the next requests that change or read
 objects: PUT /-/faults with one word a line, consumed in order:
 
-    ok  500  503  429  409  501  304  403skew  expired  moved (to region us-other-7)
+    ok  500  503  429  409  501  304  403  403skew  expired  moved (to region us-other-7)
     lost (done, connection closed without an answer)  drop (not done, connection closed)
     503after7  429after+20 (with Retry-After: seconds, a date)
     short (the answer's body ends early)  200error (an upload's end: 200, and in the body an error)
@@ -259,7 +259,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                             Retry_After=email.utils.format_datetime(when, usegmt=True) if wait[0] == "+" else wait)
                 return
             if fault.isdigit():
-                code = {"304": "NotModified", "500": "InternalError", "503": "SlowDown", "429": "TooManyRequests", "409": "ConditionalRequestConflict",
+                code = {"304": "NotModified", "403": "AccessDenied", "500": "InternalError", "503": "SlowDown", "429": "TooManyRequests", "409": "ConditionalRequestConflict",
                         "501": "NotImplemented"}[fault]
                 raise Refuse(int(fault), code, "as ordered")
             if fault == "403skew":

@@ -124,6 +124,8 @@ static const struct {
     { "put: the token ended twice", PUT, "expired expired", APIARY_DENIED, NULL },
     /* On a connection that was in use before libcurl repeats by itself; the second is the last. */
     { "absent: dropped", PUT_IF_ABSENT, "drop", APIARY_OK, "mine" },
+    { "absent: refused when it was delivered again", PUT_IF_ABSENT, "lost 403", APIARY_UNCERTAIN, "mine" },
+    { "absent: in flight when it was delivered again", PUT_IF_ABSENT, "lost 409", APIARY_UNCERTAIN, "mine" },
     { "absent: dropped twice", PUT_IF_ABSENT, "drop drop", APIARY_UNCERTAIN, NULL },
     { "absent: a store without it", PUT_IF_ABSENT, "501", APIARY_UNSUPPORTED, NULL },
     { "absent: the clock", PUT_IF_ABSENT, "403skew", APIARY_OK, "mine" },
