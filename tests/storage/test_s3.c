@@ -622,6 +622,11 @@ static void conditions_are_proved(void **state)
     struct ap_store *store = open_with("plain", "&writers=one");
     assert_ok(ap_store_put_if_absent(store, "once", AP_STR("1"), &err));
     assert_code(ap_store_put_if_absent(store, "once", AP_STR("2"), &err), APIARY_CONFLICT);
+    /* What may have been written is not said to have failed. */
+    s3_server_faults(s3_server_start(), "ok lost lost lost lost lost lost lost lost lost lost lost lost lost lost lost lost lost");
+    assert_code(ap_store_put_if_absent(store, "unclear", AP_STR("1"), &err), APIARY_UNCERTAIN);
+    s3_server_faults(s3_server_start(), "");
+    assert_code(ap_store_put_if_absent(store, "unclear", AP_STR("2"), &err), APIARY_CONFLICT);
     ap_store_close(store);
 }
 
