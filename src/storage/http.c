@@ -153,13 +153,23 @@ void ap_http_request_done(struct ap_http_request *request)
 
 /* ---- what libcurl calls ---- */
 
+/* How long the answer that comes may be. */
+static uint64_t body_max(const struct transfer *transfer)
+{
+    const struct ap_http_request *request = transfer->request;
+    uint64_t most = request->answer_max ? request->answer_max : AP_HTTP_ANSWER_MAX;
+    long status = 0;
+    transfer->curl->easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (status == 206 && request->part_max) return request->part_max;
+    return status / 100 != 2 && most > AP_HTTP_REFUSAL_MAX ? AP_HTTP_REFUSAL_MAX : most;
+}
+
 static size_t take_body(char *data, size_t one, size_t size, void *self)
 {
     struct transfer *transfer = self;
     struct ap_http_request *request = transfer->request;
-    uint64_t most = request->answer_max ? request->answer_max : AP_HTTP_ANSWER_MAX;
     (void)one;
-    transfer->too_large = size > most - request->answer.size;
+    transfer->too_large = request->answer.size + size > body_max(transfer);
     if (transfer->too_large) return 0;
     transfer->no_memory = ap_bytes_add(&request->answer, data, size, NULL) != APIARY_OK;
     return transfer->no_memory ? 0 : size;

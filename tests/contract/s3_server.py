@@ -11,7 +11,7 @@ objects: PUT /-/faults with one word a line, consumed in order:
     lost (done, connection closed without an answer)  drop (not done, connection closed)
     503after7  429after+20 (with Retry-After: seconds, a date)
     short (the answer's body ends early)  200error (an upload's end: 200, and in the body an error)
-    500done (done, and 500 said)
+    500done (done, and 500 said)        long (done; the answer goes on for 16 MiB more)
 
 GET /-/seen is JSON: requests since the last PUT /-/faults by method, the last region signed for,
 uploads in parts that are open, parts in flight at most, and the headers of the last write. The bucket
@@ -60,6 +60,7 @@ lock = threading.Lock()
 gather = [0]
 gathered = threading.Condition(lock)
 GATHER_SECONDS = 20
+LONG = 16 << 20
 
 
 class Refuse(Exception):
@@ -294,6 +295,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.end_headers()
                 self.wfile.write(content[:len(content) // 2])
                 self.drop()
+            elif fault == "long":
+                self.answer(status, content + b"x" * LONG, **headers)
             else:
                 self.answer(status, content, **headers)
 

@@ -72,7 +72,7 @@ static void google_is_spoken_to_by_its_names(void **state)
 
 /* ---- what the caller is told ---- */
 
-enum call { PUT, PUT_IF_ABSENT, GET, LIST, DELETE, COMMIT };
+enum call { PUT, PUT_IF_ABSENT, GET, PART_OF, LIST, DELETE, COMMIT };
 
 static enum apiary_code make_call(
     enum call call, struct ap_store *store, const char *key, struct apiary_error *err)
@@ -86,6 +86,7 @@ static enum apiary_code make_call(
         case PUT: return ap_store_put(store, key, AP_STR("mine"), err);
         case PUT_IF_ABSENT: return ap_store_put_if_absent(store, key, AP_STR("mine"), err);
         case GET: return ap_store_get(store, "always", AP_RANGE_ALL, &body, NULL, err);
+        case PART_OF: return ap_store_get(store, "always", (struct ap_range) { 1, 2, false }, &body, NULL, err);
         case LIST: return ap_store_list(store, &request, &list, err);
         case DELETE: return ap_store_delete(store, key, err);
         case COMMIT:
@@ -129,6 +130,10 @@ static const struct {
     { "absent: dropped twice", PUT_IF_ABSENT, "drop drop", APIARY_UNCERTAIN, NULL },
     { "absent: a store without it", PUT_IF_ABSENT, "501", APIARY_UNSUPPORTED, NULL },
     { "absent: the clock", PUT_IF_ABSENT, "403skew", APIARY_OK, "mine" },
+    { "absent: an answer that goes on", PUT_IF_ABSENT, "long", APIARY_UNCERTAIN, "mine" },
+    { "put: an answer that goes on", PUT, "long", APIARY_LIMIT, "mine" },
+    { "commit: an answer that goes on", COMMIT, "long", APIARY_OK, "mine" },
+    { "part: an answer that goes on", PART_OF, "long", APIARY_LIMIT, "*" },
     { "get: repeated", GET, "500 lost drop", APIARY_OK, "*" },
     { "get: a short body is read again", GET, "short", APIARY_OK, "*" },
     { "get: given up", GET, "503 503 503 503 503 503 503 503", APIARY_IO, "*" },
