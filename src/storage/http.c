@@ -66,9 +66,10 @@ static bool read_environment(struct ap_http *http)
         if (!http->authorities) return false;
     }
     if (!exceptions) exceptions = getenv("NO_PROXY");
-    return ap_bytes_printf(&text, NULL, "%s%s%s", exceptions ? exceptions : "",
-               exceptions && *exceptions ? "," : "",
-               exceptions && strcmp(exceptions, "*") == 0 ? "" : here) == APIARY_OK &&
+    if (!exceptions) exceptions = "";
+    bool none = ap_str_is(ap_str_trim(ap_str_from(exceptions)), "*"); /* for libcurl only when it stands alone */
+    return ap_bytes_printf(&text, NULL, "%s%s%s", none ? "*" : exceptions, *exceptions && !none ? "," : "",
+               none ? "" : here) == APIARY_OK &&
            ap_bytes_take_text(&text, &http->no_proxy, NULL) == APIARY_OK;
 }
 

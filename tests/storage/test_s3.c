@@ -575,6 +575,29 @@ static void certificates_are_checked(void **state)
     ap_test_folder_remove(folder);
 }
 
+/* 0.0.0.0 is this machine, but not by a name that is never asked for by a proxy. */
+static void proxies_can_be_switched_off(void **state)
+{
+    static const char *const exceptions[] = { "*", " * ", "0.0.0.0", "other.test,0.0.0.0" };
+    struct apiary_error err;
+    char uri[200];
+    (void)state;
+    int port = s3_server_start();
+    if (!port) skip();
+    snprintf(uri, sizeof uri, "s3://bucket/x?endpoint=http://0.0.0.0:%d", port);
+    setenv("http_proxy", "http://127.0.0.1:1", 1); /* nobody */
+    fault_env_init(&patient);
+    for (size_t i = 0; i < AP_COUNT(exceptions); i++) {
+        struct ap_store *store = NULL;
+        setenv("no_proxy", exceptions[i], 1);
+        assert_ok(ap_store_open(&patient.env, uri, NULL, &store, &err));
+        assert_int_in(exceptions[i], ap_store_put(store, "k", AP_STR("x"), &err), APIARY_OK);
+        ap_store_close(store);
+    }
+    unsetenv("no_proxy");
+    unsetenv("http_proxy");
+}
+
 /* ---- proofs ---- */
 
 /* A store that is one for writers says so for good; one that is not is refused, and stays refused.
@@ -772,6 +795,7 @@ int main(void)
         cmocka_unit_test(retry_after_is_honoured),
         cmocka_unit_test(repetitions_have_a_budget),
         cmocka_unit_test(certificates_are_checked),
+        cmocka_unit_test(proxies_can_be_switched_off),
         cmocka_unit_test(conditions_are_proved),
         cmocka_unit_test(places),
         cmocka_unit_test(credentials),
