@@ -7,6 +7,7 @@
 #include "s3_server.h"
 #include "storage/bearer.h"
 
+#include <signal.h>
 #include <sys/stat.h>
 
 static char folder[AP_TEST_PATH_MAX];
@@ -253,6 +254,33 @@ static void aws_sources(void **state)
     ap_http_close(http);
 }
 
+/* Then nobody can wait for a child's end. */
+static void a_host_may_ignore_its_children(void **state)
+{
+    static const struct {
+        const char *environment;
+        enum apiary_code code;
+    } rows[] = { { "AWS_PROFILE=process", APIARY_OK }, { "AWS_PROFILE=broken", APIARY_CONFIG } };
+    struct apiary_error err;
+    struct ap_http *http = NULL;
+    (void)state;
+    set_environment("");
+    assert_ok(ap_http_open(ap_env_system(), &http, &err));
+    void (*before)(int) = signal(SIGCHLD, SIG_IGN);
+    for (size_t i = 0; i < AP_COUNT(rows); i++) {
+        struct ap_aws_identity *identity = NULL;
+        struct ap_aws_options options = { .region = "eu-west-3" };
+        AP_AUTO(ap_credentials) found = { 0 };
+        set_environment(rows[i].environment);
+        assert_ok(ap_aws_identity_open(ap_env_system(), http, &options, &identity, &err));
+        assert_code_in(
+            rows[i].environment, ap_aws_identity_now(identity, &found, &err), rows[i].code);
+        ap_aws_identity_close(identity);
+    }
+    signal(SIGCHLD, before);
+    ap_http_close(http);
+}
+
 static void a_named_profile_is_what_counts(void **state)
 {
     struct apiary_error err;
@@ -469,6 +497,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(aws_sources),
+        cmocka_unit_test(a_host_may_ignore_its_children),
         cmocka_unit_test(a_named_profile_is_what_counts),
         cmocka_unit_test(credentials_are_renewed),
         cmocka_unit_test(bearer_sources),
