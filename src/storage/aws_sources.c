@@ -133,6 +133,7 @@ static bool is_near(const char *url)
     static const char *const near[] = { "http://localhost", "http://127.0.0.1", "http://[::1]",
         "http://169.254.170.2", "http://169.254.170.23", "http://[fd00:ec2::23]" };
     if (strncmp(url, "https://", 8) == 0) return true;
+    if (strchr(url, '@')) return false; /* what stands before it is a user, not a host */
     for (size_t i = 0; i < sizeof near / sizeof *near; i++) {
         size_t size = strlen(near[i]);
         if (strncmp(url, near[i], size) == 0 &&

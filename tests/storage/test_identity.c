@@ -213,6 +213,8 @@ static const struct {
         NULL, "the container's credential service answered HTTP 401" },
     { "container elsewhere", "AWS_CONTAINER_CREDENTIALS_FULL_URI=http://127.0.0.1.evil.test/c",
         APIARY_CONFIG, NULL, NULL, "must be https" },
+    { "container elsewhere, behind a user",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI=http://127.0.0.1:80@evil.test/c", APIARY_CONFIG, NULL, NULL, "must be https" },
     { "instance",
         "AWS_EC2_METADATA_DISABLED=;AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:@port",
         APIARY_OK, "AKID-instance-", "planted-secret-instance", "instance: role a-role" },
