@@ -15,7 +15,7 @@ objects: PUT /-/faults with one word a line, consumed in order:
 
 GET /-/seen is JSON: requests since the last PUT /-/faults by method, the last region signed for,
 uploads in parts that are open, parts in flight at most, and the headers of the last write. The bucket
-"careless" ignores If-None-Match; "plain" answers conditional writes with 501.
+"careless" ignores If-None-Match; "plain" answers conditional writes with 501; "literal" gives the names of lists as they are, whatever was asked for.
 
 PUT /-/policy/KEY with a policy of AWS makes an access key (secret "secret") that may do what it says and nothing else
 (s3_policy.py); GET /-/policy/KEY is JSON: "denied", what was refused to it, and "idle", the grants that no request needed.
@@ -396,7 +396,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         prefix, delimiter = parameters.get("prefix", ""), parameters.get("delimiter", "")
         after = parameters.get("continuation-token") or parameters.get("start-after", "")
         most = min(int(parameters.get("max-keys", 1000)), 7)  # small pages: every list is split
-        quote = lambda text: urllib.parse.quote(text, errors="surrogateescape", safe="/") if parameters.get("encoding-type") == "url" else escape(text)
+        encoded = parameters.get("encoding-type") == "url" and bucket != "literal"
+        quote = lambda text: urllib.parse.quote(text, errors="surrogateescape", safe="/") if encoded else escape(text)
         order = lambda text: text.encode(errors="surrogateescape")
         entries, seen, last, more = [], set(), "", False
         for key in sorted((k for b, k in objects if b == bucket), key=order):
@@ -420,7 +421,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                                f"<ETag>{escape(etag, {chr(34): '&quot;'})}</ETag><Size>{len(body)}</Size></Contents>")
         token = f"<NextContinuationToken>{escape(last)}</NextContinuationToken>" if more else ""
         text = (f'<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>{bucket}</Name>'
-                f"<IsTruncated>{'true' if more else 'false'}</IsTruncated>{token}{''.join(entries)}</ListBucketResult>")
+                f"<IsTruncated>{'true' if more else 'false'}</IsTruncated>{token}{''.join(entries)}"
+                f"<EncodingType>{'url' if encoded else ''}</EncodingType></ListBucketResult>")
         return 200, text.encode(errors="surrogateescape"), {"Content_Type": "application/xml"}
 
 

@@ -284,6 +284,26 @@ static void gone_after_it_took_all(void **state)
     ap_store_close(store);
 }
 
+static void names_are_what_they_are(void **state)
+{
+    static const char *const buckets[] = { "bucket", "literal" },
+                      *const names[] = { "names/%2F", "names/100%", "names/a b", "names/a%20b", "names/a&b", "names/a+b", "names/\u00e9" };
+    const struct ap_list_request all = { .prefix = "names/" };
+    (void)state;
+    for (size_t i = 0; i < AP_COUNT(buckets); i++) {
+        struct apiary_error err;
+        struct ap_store *store = open_store(buckets[i]);
+        AP_AUTO(ap_list) list = { 0 };
+        for (size_t j = 0; j < AP_COUNT(names); j++)
+            assert_ok(ap_store_put(store, names[j], AP_STR("x"), &err));
+        assert_ok(ap_store_list(store, &all, &list, &err));
+        assert_int_in(buckets[i], list.count, AP_COUNT(names));
+        for (size_t j = 0; j < AP_COUNT(names); j++)
+            assert_string_in(buckets[i], list.objects[j].key, names[j]);
+        ap_store_close(store);
+    }
+}
+
 /* ---- uploads in parts ---- */
 
 enum { PART = 1 << 18, BIG = 5 * PART / 2, STEP = 1 << 16 };
@@ -786,6 +806,7 @@ int main(void)
         cmocka_unit_test(slots_settle_here_too),
         cmocka_unit_test(who_we_are_matters),
         cmocka_unit_test(nobody_there),
+        cmocka_unit_test(names_are_what_they_are),
         cmocka_unit_test(gone_after_it_took_all),
         cmocka_unit_test(large_files_go_in_parts),
         cmocka_unit_test(growing_files_go_ahead),
