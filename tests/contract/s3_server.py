@@ -15,7 +15,7 @@ objects: PUT /-/faults with one word a line, consumed in order:
 
 GET /-/seen is JSON: requests since the last PUT /-/faults by method, the last region signed for,
 uploads in parts that are open, parts in flight at most, and the headers of the last write. The bucket
-"careless" ignores If-None-Match; "plain" answers conditional writes with 501; "literal" gives the names of lists as they are, whatever was asked for.
+"careless" ignores If-None-Match; "plain" answers conditional writes with 501; "literal" gives the names of lists as they are, whatever was asked for; "still" gives the same page again and again.
 
 PUT /-/policy/KEY with a policy of AWS makes an access key (secret "secret") that may do what it says and nothing else
 (s3_policy.py); GET /-/policy/KEY is JSON: "denied", what was refused to it, and "idle", the grants that no request needed.
@@ -395,6 +395,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def list(self, bucket, parameters):
         prefix, delimiter = parameters.get("prefix", ""), parameters.get("delimiter", "")
         after = parameters.get("continuation-token") or parameters.get("start-after", "")
+        if bucket == "still":
+            after = ""
         most = min(int(parameters.get("max-keys", 1000)), 7)  # small pages: every list is split
         encoded = parameters.get("encoding-type") == "url" and bucket != "literal"
         quote = lambda text: urllib.parse.quote(text, errors="surrogateescape", safe="/") if encoded else escape(text)
@@ -419,6 +421,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 body, etag, when = objects[bucket, key]
                 entries.append(f"<Contents><Key>{quote(key)}</Key><LastModified>{when:%Y-%m-%dT%H:%M:%S}.{when.microsecond // 1000:03}Z</LastModified>"
                                f"<ETag>{escape(etag, {chr(34): '&quot;'})}</ETag><Size>{len(body)}</Size></Contents>")
+        if bucket == "still" and more:
+            last = "again"
         token = f"<NextContinuationToken>{escape(last)}</NextContinuationToken>" if more else ""
         text = (f'<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>{bucket}</Name>'
                 f"<IsTruncated>{'true' if more else 'false'}</IsTruncated>{token}{''.join(entries)}"

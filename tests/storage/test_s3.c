@@ -304,6 +304,24 @@ static void names_are_what_they_are(void **state)
     }
 }
 
+static void lists_end(void **state)
+{
+    enum { MORE_THAN_A_PAGE = 10 };
+    (void)state;
+    struct apiary_error err;
+    struct ap_store *store = open_store("still");
+    AP_AUTO(ap_list) list = { 0 };
+    const struct ap_list_request all = { .prefix = "names/" };
+    for (int i = 0; i < MORE_THAN_A_PAGE; i++) {
+        char key[40];
+        snprintf(key, sizeof key, "names/%d", i);
+        assert_ok(ap_store_put(store, key, AP_STR("x"), &err));
+    }
+    assert_code(ap_store_list(store, &all, &list, &err), APIARY_CORRUPT);
+    assert_non_null(strstr(err.message, "goes on where it was"));
+    ap_store_close(store);
+}
+
 /* ---- uploads in parts ---- */
 
 enum { PART = 1 << 18, BIG = 5 * PART / 2, STEP = 1 << 16 };
@@ -807,6 +825,7 @@ int main(void)
         cmocka_unit_test(who_we_are_matters),
         cmocka_unit_test(nobody_there),
         cmocka_unit_test(names_are_what_they_are),
+        cmocka_unit_test(lists_end),
         cmocka_unit_test(gone_after_it_took_all),
         cmocka_unit_test(large_files_go_in_parts),
         cmocka_unit_test(growing_files_go_ahead),
