@@ -384,7 +384,9 @@ static enum apiary_code fetch_whole(
     if (code == APIARY_OK) return ap_paged_open(grant->paged, &grant->fd, &ignored, err);
     if (code != APIARY_FULL) return code;
     struct ap_cell_grant copy = { .store = grant->store, .key = grant->key, .copy_fd = -1 };
-    AP_TRY(copy_whole(&copy, grant->etag, err));
+    code = copy_whole(&copy, grant->etag, err);
+    if (code == APIARY_LIMIT) return ap_hint(err, "it needs room in the cell cache: see cache_limit");
+    if (code != APIARY_OK) return code;
     grant->fd = copy.copy_fd;
     return APIARY_OK;
 }
@@ -394,8 +396,7 @@ enum apiary_code ap_cell_set_fetch(struct ap_cell_set *set, struct apiary_error 
     /* Called by the statement's thread before a job runs: nobody else adds or asks meanwhile. */
     for (size_t i = 0; i < set->file_count; i++)
         if (set->files[i].store && set->files[i].paged && set->files[i].fd < 0)
-            ap_paged_want(set->files[i].paged, set->account, 0, set->files[i].size, false,
-                (struct ap_page_wait) { 0 });
+            ap_paged_fetch_begin(set->files[i].paged, set->account);
     for (size_t i = 0; i < set->file_count; i++)
         if (set->files[i].store && set->files[i].fd < 0)
             AP_TRY(fetch_whole(set, &set->files[i], err));

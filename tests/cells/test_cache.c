@@ -279,6 +279,20 @@ static void whole(void **state)
     reader_close(&reader);
 }
 
+/* Its bytes would only have to be thrown away. */
+static void whole_without_room(void **state)
+{
+    struct world *world = *state;
+    struct apiary_error err = { 0 };
+    close_cache(world);
+    open_cache(world, OBJECT_SIZE - 1);
+    struct reader reader = reader_open(world, "a", OBJECT_SIZE);
+    ap_paged_fetch_begin(reader.paged, world->account);
+    assert_code(ap_paged_fetch_all(reader.paged, world->account, &err), APIARY_FULL);
+    assert_cost(world, 0, 0);
+    reader_close(&reader);
+}
+
 /* ---- what is believed after a restart ---- */
 
 /* Damages {id}ENDING at an offset, or cuts it there. */
@@ -672,6 +686,7 @@ int main(void)
         TEST(in_flight),
         TEST(ahead_is_not_waited_for),
         TEST(whole),
+        TEST(whole_without_room),
         TEST(restarted),
         TEST(removed_between),
         TEST(changed),
