@@ -186,6 +186,7 @@ static enum apiary_code follow(
     AP_TRY(ap_bytes_printf(out, err, "//" AP_FMT, AP_ARG(parts.host)));
     if (ap_str_starts_with(location, AP_STR("/"))) return ap_bytes_add_str(out, location, err);
     size_t slash = folder_end(parts.path, parts.path.size);
+    if (ap_str_starts_with(location, AP_STR("?"))) slash = parts.path.size; /* the same file, asked for otherwise */
     for (;;) {
         if (ap_str_starts_with(location, AP_STR("./"))) {
             location = behind(location, 2);
