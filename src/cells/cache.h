@@ -75,9 +75,12 @@ void ap_paged_want(struct ap_paged *paged, struct ap_account *account, uint64_t 
     uint64_t length, bool ahead, struct ap_page_wait wait);
 /* The bytes of a wait that was ended with AP_PAGE_TAKE. An errno, or 0. */
 int ap_account_take(struct ap_account *account, struct ap_page_wait wait, struct ap_bytes *out);
-/* Fetches the whole object, waiting for it. */
-AP_CHECKED enum apiary_code ap_paged_fetch_all(
-    struct ap_paged *paged, struct ap_account *account, struct apiary_error *err);
+/* Fetches the whole object, waiting for it. FULL: it finds no room on the disk; of one that never could, nothing
+ * is asked for. */
+AP_CHECKED enum apiary_code ap_paged_fetch_all(struct ap_paged *paged, struct ap_account *account,
+    const struct ap_cancel *cancel, struct apiary_error *err);
+/* Begins with that, and does not wait. */
+void ap_paged_fetch_begin(struct ap_paged *paged, struct ap_account *account);
 
 /* Asks for the end of a Parquet file as the engine will, and reads its footer when it is there. */
 void ap_paged_warm(struct ap_paged *paged, struct ap_account *account);

@@ -11,6 +11,9 @@ enum {
     FOOTER_ASK_MIN = 16 << 10, /* size ÷ 500 between these, twice what the engine asks for first: */
     FOOTER_ASK_MAX = 512 << 10, /* footers of cells, with their statistics, are about so long */
     FOOTER_PART = 500,
+    WHOLE_STEP = 256 << 20, /* of a whole object, at one time: so much is in memory at most when the disk fills up */
+    WHOLE_TRIES_MAX = 3,
+    CANCEL_LOOK_US = 50000,
 };
 
 /* ---- who waits ---- */
@@ -529,23 +532,69 @@ static void whole_ended(void *who, uint32_t slot, uint32_t state)
     whole->ended = true;
 }
 
-enum apiary_code ap_paged_fetch_all(
-    struct ap_paged *paged, struct ap_account *account, struct apiary_error *err)
+void ap_paged_fetch_begin(struct ap_paged *paged, struct ap_account *account)
+{
+    if (ap_cache_could_hold(paged->cache, paged->size))
+        ap_paged_want(paged, account, 0, WHOLE_STEP, false, (struct ap_page_wait) { 0 });
+}
+
+/* Until it has ended. False: nobody wants it any more, and it is forgotten. */
+static bool whole_wait_locked(
+    struct ap_paged *paged, const struct whole *whole, const struct ap_cancel *cancel)
+{
+    struct ap_env *env = paged->cache->env;
+    while (!whole->ended && !ap_cancel_requested(cancel))
+        ap_wait_until(env, paged->cache->lock, cancel ? ap_mono_us(env) + CANCEL_LOOK_US : INT64_MAX);
+    if (whole->ended) return true;
+    struct ap_waiting **link = &paged->waits;
+    while ((*link)->wait.who != whole) link = &(*link)->next;
+    struct ap_waiting *waiting = *link;
+    *link = waiting->next;
+    waiting_free(waiting);
+    return false;
+}
+
+/* A step from `at` on, while the next is under way. */
+static enum apiary_code fetch_step(struct ap_paged *paged, struct ap_account *account, uint64_t at,
+    const struct ap_cancel *cancel, struct apiary_error *err)
 {
     struct ap_cache *cache = paged->cache;
     struct whole whole = { 0 };
     const struct ap_page_wait wait = { .done = whole_ended, .who = &whole };
-    if (paged->size == 0) return APIARY_OK;
+    uint64_t left = paged->size - at, length = left < WHOLE_STEP ? left : WHOLE_STEP;
     ap_lock(cache->env, cache->lock);
-    enum apiary_code code = want_locked(paged, account, 0, paged->size, false, wait, err);
-    while (code == APIARY_OK && !whole.ended) ap_wait_until(cache->env, cache->lock, INT64_MAX);
+    enum apiary_code code = want_locked(paged, account, at, length, false, wait, err);
     ap_unlock(cache->env, cache->lock);
-    if (code != APIARY_OK || whole.state == AP_PAGE_THERE) return code;
+    if (code != APIARY_OK) return code;
+    ap_paged_want(paged, account, at + length, WHOLE_STEP, false, (struct ap_page_wait) { 0 });
+    ap_lock(cache->env, cache->lock);
+    bool ended = whole_wait_locked(paged, &whole, cancel);
+    ap_unlock(cache->env, cache->lock);
+    if (!ended) return ap_fail(err, APIARY_CANCELLED, "cancelled");
+    if (whole.state == AP_PAGE_THERE) return APIARY_OK;
     AP_AUTO(ap_bytes) loose = { 0 };
     if (whole.state == AP_PAGE_TAKE && ap_account_take(account, wait, &loose) == 0)
         return ap_fail(err, APIARY_FULL, "the cell cache has no room for %s", paged->key);
     code = ap_account_trouble(account, err);
     return code != APIARY_OK ? code : ap_fail(err, APIARY_IO, "cannot read %s", paged->key);
+}
+
+enum apiary_code ap_paged_fetch_all(struct ap_paged *paged, struct ap_account *account,
+    const struct ap_cancel *cancel, struct apiary_error *err)
+{
+    struct ap_cache *cache = paged->cache;
+    if (paged->size == 0) return APIARY_OK;
+    if (!ap_cache_could_hold(cache, paged->size))
+        return ap_fail(err, APIARY_FULL, "the cell cache can never hold %s", paged->key);
+    for (int i = 0; i < WHOLE_TRIES_MAX; i++) {
+        for (uint64_t at = 0; at < paged->size; at += WHOLE_STEP)
+            AP_TRY(fetch_step(paged, account, at, cancel, err));
+        ap_lock(cache->env, cache->lock);
+        bool there = ap_pages_there(paged->bits, 0, paged->pages - 1);
+        ap_unlock(cache->env, cache->lock);
+        if (there) return APIARY_OK; /* else the file was closed between two steps */
+    }
+    return ap_fail(err, APIARY_IO, "cannot keep all of %s", paged->key);
 }
 
 /* ---- the workers ---- */

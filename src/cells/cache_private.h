@@ -167,6 +167,8 @@ bool ap_map_header_read(int fd, struct ap_map_header *out);
 /* ---- cache_room.c ---- */
 /* May `bytes` more be written? Removes what was not used for longest. Called without the lock. */
 bool ap_cache_room(struct ap_cache *cache, uint64_t bytes);
+/* Were there nothing else in it. */
+bool ap_cache_could_hold(struct ap_cache *cache, uint64_t bytes);
 void ap_cache_path(const struct ap_cache *cache, const char *id, const char *ending,
     char out[AP_CACHE_PATH_MAX]);
 AP_CHECKED enum apiary_code ap_cache_dir_make(struct ap_cache *cache, struct apiary_error *err);

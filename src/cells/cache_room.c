@@ -151,15 +151,29 @@ static uint64_t limit_of(const struct ap_cache *cache, uint64_t held)
     return free / FREE_PART < LIMIT_MAX ? free / FREE_PART : LIMIT_MAX;
 }
 
+static void measure_locked(struct ap_cache *cache)
+{
+    __attribute__((cleanup(files_done))) struct files files = { 0 };
+    if (cache->measured) return;
+    if (look(cache, &files, NULL) == APIARY_OK) cache->used_bytes = files.bytes;
+    cache->limit_bytes = limit_of(cache, cache->used_bytes);
+    cache->measured = true;
+}
+
+bool ap_cache_could_hold(struct ap_cache *cache, uint64_t bytes)
+{
+    ap_lock(cache->env, cache->lock);
+    bool could = ap_cache_dir_make(cache, NULL) == APIARY_OK;
+    if (could) measure_locked(cache);
+    could = could && bytes <= cache->limit_bytes;
+    ap_unlock(cache->env, cache->lock);
+    return could;
+}
+
 bool ap_cache_room(struct ap_cache *cache, uint64_t bytes)
 {
     ap_lock(cache->env, cache->lock);
-    if (!cache->measured) {
-        __attribute__((cleanup(files_done))) struct files files = { 0 };
-        if (look(cache, &files, NULL) == APIARY_OK) cache->used_bytes = files.bytes;
-        cache->limit_bytes = limit_of(cache, cache->used_bytes);
-        cache->measured = true;
-    }
+    measure_locked(cache);
     uint64_t limit = cache->limit_bytes;
     bool fits = cache->used_bytes + bytes <= limit;
     bool may_evict = !fits && bytes <= limit && !cache->evicting;

@@ -371,8 +371,8 @@ static enum apiary_code check_etag(
     return ap_fail(err, APIARY_CORRUPT, "file %s changed after the statement began", key);
 }
 
-static enum apiary_code copy_whole(
-    struct ap_cell_grant *cell, const char *etag, struct apiary_error *err);
+static enum apiary_code copy_whole(struct ap_cell_grant *cell, const char *etag,
+    const struct ap_cancel *cancel, struct apiary_error *err);
 
 /* The whole object: through the cache, or where that has no room, in memory. */
 static enum apiary_code fetch_whole(
@@ -380,11 +380,13 @@ static enum apiary_code fetch_whole(
 {
     uint64_t ignored = 0;
     enum apiary_code code =
-        grant->paged ? ap_paged_fetch_all(grant->paged, set->account, err) : APIARY_FULL;
+        grant->paged ? ap_paged_fetch_all(grant->paged, set->account, set->paging.cancel, err) : APIARY_FULL;
     if (code == APIARY_OK) return ap_paged_open(grant->paged, &grant->fd, &ignored, err);
     if (code != APIARY_FULL) return code;
     struct ap_cell_grant copy = { .store = grant->store, .key = grant->key, .copy_fd = -1 };
-    AP_TRY(copy_whole(&copy, grant->etag, err));
+    code = copy_whole(&copy, grant->etag, set->paging.cancel, err);
+    if (code == APIARY_LIMIT) return ap_hint(err, "it needs room in the cell cache: see cache_limit");
+    if (code != APIARY_OK) return code;
     grant->fd = copy.copy_fd;
     return APIARY_OK;
 }
@@ -394,8 +396,7 @@ enum apiary_code ap_cell_set_fetch(struct ap_cell_set *set, struct apiary_error 
     /* Called by the statement's thread before a job runs: nobody else adds or asks meanwhile. */
     for (size_t i = 0; i < set->file_count; i++)
         if (set->files[i].store && set->files[i].paged && set->files[i].fd < 0)
-            ap_paged_want(set->files[i].paged, set->account, 0, set->files[i].size, false,
-                (struct ap_page_wait) { 0 });
+            ap_paged_fetch_begin(set->files[i].paged, set->account);
     for (size_t i = 0; i < set->file_count; i++)
         if (set->files[i].store && set->files[i].fd < 0)
             AP_TRY(fetch_whole(set, &set->files[i], err));
@@ -473,8 +474,8 @@ int ap_fd_again(int fd, const char *path, int flags, int *out)
 }
 
 /* The whole object into memory: what a store that is not local gives until cells are paged. */
-static enum apiary_code copy_whole(
-    struct ap_cell_grant *cell, const char *etag, struct apiary_error *err)
+static enum apiary_code copy_whole(struct ap_cell_grant *cell, const char *etag,
+    const struct ap_cancel *cancel, struct apiary_error *err)
 {
     int fd = memfd_create("apiary-cell", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0) return ap_fail_errno(err, errno, "cannot copy cell %s", cell->key);
@@ -484,6 +485,10 @@ static enum apiary_code copy_whole(
         AP_AUTO(ap_bytes) part = { 0 };
         struct ap_object object = { 0 };
         const struct ap_range range = { at, COPY_CHUNK, false };
+        if (ap_cancel_requested(cancel)) {
+            code = ap_fail(err, APIARY_CANCELLED, "cancelled");
+            break;
+        }
         code = ap_store_get(cell->store, cell->key, range, &part, &object, err);
         if (code == APIARY_OK) code = check_etag(etag, object.etag, cell->key, err);
         if (code != APIARY_OK) break;
@@ -524,7 +529,7 @@ static enum apiary_code open_cell(struct ap_cell_grant *cell, uint64_t number, i
     } else if (cell->store->is_local) {
         AP_TRY(ap_store_open_read(cell->store, cell->key, &opened, &object, err));
     } else {
-        if (cell->copy_fd < 0) AP_TRY(copy_whole(cell, "", err));
+        if (cell->copy_fd < 0) AP_TRY(copy_whole(cell, "", NULL, err));
         int error = ap_fd_again(cell->copy_fd, NULL, O_RDONLY, &opened);
         if (error) return ap_fail_errno(err, error, "cannot open cell %s", cell->key);
         if (fstat(opened, &info) == 0) object.size = (uint64_t)info.st_size;

@@ -22,6 +22,7 @@ void ap_cell_set_name(struct ap_cell_set *set, struct ap_cell_names *names);
 struct ap_paging {
     int threads;        /* of the engine that will read */
     uint64_t gap_bytes; /* as ap_ahead_new has it */
+    const struct ap_cancel *cancel; /* of what is fetched before the engine reads; NULL: nobody's; outlives the set */
 };
 /* Cells of stores that are not local are paged through `cache` from now on (NULL, or never called:
  * copied whole into memory). */

@@ -26,7 +26,8 @@ enum apiary_code ap_source_new(
     if (code == APIARY_OK)
         code = ap_cell_set_page(source->cells, session->world->cache,
             &(struct ap_paging) { .threads = AP_POOL_COLD_THREADS,
-                .gap_bytes = ap_config_size(&session->config, AP_CONFIG_read_gap, 0) },
+                .gap_bytes = ap_config_size(&session->config, AP_CONFIG_read_gap, 0),
+                .cancel = source->cancel },
             err);
     if (code != APIARY_OK) {
         ap_source_close(source);

@@ -128,6 +128,8 @@ enum apiary_code ap_cloud_list(struct ap_store *store, const struct ap_list_requ
                 err, APIARY_LIMIT, "%s: a list of more than %d pages", store->uri, PAGES_MAX);
         AP_TRY(get_page(cloud, &whole, &token, pages == 0, &page, &out->now_us, err));
         enum apiary_code code = take_page(cloud, &page, request, out, err);
+        if (code == APIARY_OK && page.next.size && ap_str_equal(ap_bytes_view(&page.next), ap_bytes_view(&token)))
+            code = ap_fail(err, APIARY_CORRUPT, "%s: a list goes on where it was", store->uri);
         ap_bytes_done(&token);
         token = AP_TAKE(page.next);
         ap_cloud_page_done(&page);

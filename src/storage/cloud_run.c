@@ -25,7 +25,9 @@ enum {
     SLOW_DOWN_US = 200000,
     QUIET_BASE_US = 50000,
     RETRY_AFTER_MAX_S = 30,
+    MESSAGE_MAX = 4 << 20, /* an answer that holds no object and no list */
 };
+#define WHOLE_FOR_PART_MAX (UINT64_C(1) << 30) /* of a store that gives no parts */
 
 void ap_cloud_text(char *out, size_t room, struct ap_str text)
 {
@@ -213,7 +215,7 @@ enum apiary_code ap_cloud_fail(struct ap_cloud *cloud, const struct ap_cloud_cal
         }
         case AP_HTTP_TOO_LARGE:
             return ap_fail(
-                err, APIARY_LIMIT, "cannot %s %s%s%s: %s", what, uri, slash, key, cause->message);
+                err, is_conditional(call) ? APIARY_UNCERTAIN : APIARY_LIMIT, "cannot %s %s%s%s: %s", what, uri, slash, key, cause->message);
         case AP_HTTP_ANSWERED: break;
     }
     error_of(cloud, call, &error);
@@ -318,6 +320,14 @@ void ap_cloud_count(struct ap_cloud *cloud, const struct ap_cloud_call *call)
 
 /* ---- running ---- */
 
+static uint64_t answer_max(const struct ap_cloud_call *call)
+{
+    if (call->answer_max) return call->answer_max;
+    if (call->kind != AP_CLOUD_GET) return MESSAGE_MAX;
+    if (!call->ranged) return 0;
+    return call->range.length < WHOLE_FOR_PART_MAX ? WHOLE_FOR_PART_MAX : call->range.length;
+}
+
 static void run_round(struct ap_cloud *cloud, struct ap_cloud_call *const *calls, size_t count,
     struct ap_bytes *urls, struct ap_http_request *requests)
 {
@@ -330,7 +340,8 @@ static void run_round(struct ap_cloud *cloud, struct ap_cloud_call *const *calls
         call->http.body = call->body;
         call->http.body_fd = call->from_file ? call->body_fd : -1;
         call->http.body_offset = call->body_offset;
-        call->http.answer_max = call->answer_max;
+        call->http.answer_max = answer_max(call);
+        call->http.part_max = call->ranged ? call->range.length : 0;
         call->prepared = cloud->provider->sign(cloud, call, &urls[i], &call->http.error);
         call->http.url = ap_bytes_text(&urls[i]);
         if (call->prepared == APIARY_OK) requests[good++] = call->http;

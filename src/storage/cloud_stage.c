@@ -29,7 +29,8 @@ enum {
 /* ---- puts and deletions ---- */
 
 /* A store without conditions that was opened for one writer: it is asked whether there is an
- * object, and then written to. Nobody of this process comes between. */
+ * object, and then written to, without a condition. Nobody of this process comes between. The call
+ * stays a conditional one: after an unclear end the object is looked for, not written again. */
 static enum apiary_code run_looking(
     struct ap_cloud *cloud, struct ap_cloud_call *call, struct apiary_error *err)
 {
@@ -37,7 +38,6 @@ static enum apiary_code run_looking(
     ap_lock(cloud->store.env, cloud->one_writer);
     ap_store_tally(&cloud->store, gets, 1);
     ap_cloud_get_many(&cloud->store, &look, 1);
-    call->absent = false;
     if (look.code == APIARY_NOT_FOUND) ap_cloud_run(cloud, call, 1);
     ap_unlock(cloud->store.env, cloud->one_writer);
     if (look.code == APIARY_NOT_FOUND) return APIARY_OK;
@@ -56,14 +56,15 @@ enum apiary_code ap_cloud_put(
         ap_cloud_run(cloud, call, 1);
     if (ap_cloud_good(cloud, call)) return APIARY_OK;
     enum apiary_code code = ap_cloud_fail(cloud, call, "write", err);
-    if (code == APIARY_CONFLICT && call->absent && call->http.deliveries > 1)
+    /* What is said is said of the second; the first may have been carried out. */
+    if (call->absent && call->http.deliveries > 1)
         return ap_fail(err, APIARY_UNCERTAIN,
-            "object %s/%s exists, but the request was delivered twice: it may be its own",
-            cloud->store.uri, call->key);
+            "object %s/%s may have been written: the request was delivered twice, and the second time %s",
+            cloud->store.uri, call->key, code == APIARY_CONFLICT ? "it existed" : "it was refused");
     if (code == APIARY_CONFLICT)
         return ap_fail(err, code, "object %s/%s exists", cloud->store.uri, call->key);
     if (code == APIARY_NOT_FOUND) return ap_hint(err, "is the bucket's name right?");
-    if (call->absent && code == APIARY_UNSUPPORTED) {
+    if (call->absent && code == APIARY_UNSUPPORTED && !cloud->store.one_writer) {
         __atomic_store_n(&cloud->store.shared_writing, false, __ATOMIC_RELAXED);
         return ap_hint(
             err, "this store knows no conditional writes: it cannot be shared by writers");

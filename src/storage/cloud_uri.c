@@ -70,6 +70,9 @@ static enum apiary_code parse(struct ap_cloud_uri *out, const char *scheme, stru
     struct ap_str query, path;
     whole = cut(whole, '?', &query);
     struct ap_str bucket = cut(whole, '/', &path);
+    if (memchr(bucket.data, '@', bucket.size)) /* what stands before it may be a secret */
+        return ap_fail(err, APIARY_INVALID,
+            "storage %s://: the bucket's name comes first; credentials never stand in a URI", scheme);
     if (!bucket_is_good(bucket))
         return ap_fail(err, APIARY_INVALID, "storage %s://: '" AP_FMT "' is no bucket name", scheme,
             AP_ARG(bucket));

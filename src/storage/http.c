@@ -66,9 +66,10 @@ static bool read_environment(struct ap_http *http)
         if (!http->authorities) return false;
     }
     if (!exceptions) exceptions = getenv("NO_PROXY");
-    return ap_bytes_printf(&text, NULL, "%s%s%s", exceptions ? exceptions : "",
-               exceptions && *exceptions ? "," : "",
-               exceptions && strcmp(exceptions, "*") == 0 ? "" : here) == APIARY_OK &&
+    if (!exceptions) exceptions = "";
+    bool none = ap_str_is(ap_str_trim(ap_str_from(exceptions)), "*"); /* for libcurl only when it stands alone */
+    return ap_bytes_printf(&text, NULL, "%s%s%s", none ? "*" : exceptions, *exceptions && !none ? "," : "",
+               none ? "" : here) == APIARY_OK &&
            ap_bytes_take_text(&text, &http->no_proxy, NULL) == APIARY_OK;
 }
 
@@ -153,13 +154,23 @@ void ap_http_request_done(struct ap_http_request *request)
 
 /* ---- what libcurl calls ---- */
 
+/* How long the answer that comes may be. */
+static uint64_t body_max(const struct transfer *transfer)
+{
+    const struct ap_http_request *request = transfer->request;
+    uint64_t most = request->answer_max ? request->answer_max : AP_HTTP_ANSWER_MAX;
+    long status = 0;
+    transfer->curl->easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (status == 206 && request->part_max) return request->part_max;
+    return status / 100 != 2 && most > AP_HTTP_REFUSAL_MAX ? AP_HTTP_REFUSAL_MAX : most;
+}
+
 static size_t take_body(char *data, size_t one, size_t size, void *self)
 {
     struct transfer *transfer = self;
     struct ap_http_request *request = transfer->request;
-    uint64_t most = request->answer_max ? request->answer_max : AP_HTTP_ANSWER_MAX;
     (void)one;
-    transfer->too_large = size > most - request->answer.size;
+    transfer->too_large = request->answer.size + size > body_max(transfer);
     if (transfer->too_large) return 0;
     transfer->no_memory = ap_bytes_add(&request->answer, data, size, NULL) != APIARY_OK;
     return transfer->no_memory ? 0 : size;
@@ -311,10 +322,12 @@ static bool start(struct lane *lane, CURL *easy, struct transfer *transfer)
     return false;
 }
 
-/* Did any byte of the request leave? */
+/* Did any byte of the request leave? How it ended tells of the last connection only: the one before it, on which all
+ * was sent, may have died. */
 static bool was_sent(const struct transfer *transfer, CURLcode result)
 {
     curl_off_t ready_us = 0;
+    if (transfer->request->deliveries > 0) return true;
     switch (result) {
         case CURLE_UNSUPPORTED_PROTOCOL:
         case CURLE_URL_MALFORMAT:

@@ -21,7 +21,7 @@ enum ap_http_outcome {
     AP_HTTP_TOO_LARGE, /* the answer is longer than answer_max */
 };
 
-enum { AP_HTTP_HEADERS_MAX = 64 << 10 };
+enum { AP_HTTP_HEADERS_MAX = 64 << 10, AP_HTTP_REFUSAL_MAX = 8 << 20 /* of an answer that is not 2xx */ };
 
 struct ap_http_request {
     const char *method; /* GET, HEAD, PUT, POST, DELETE */
@@ -31,6 +31,7 @@ struct ap_http_request {
     int body_fd;             /* `body.size` bytes of it from body_offset on, when >= 0 */
     uint64_t body_offset;
     uint64_t answer_max; /* bytes of an answer's body; 0: AP_HTTP_ANSWER_MAX */
+    uint64_t part_max;   /* of one that is a part (206); 0: answer_max */
     int64_t time_ms_max; /* for all of it; 0: by the body and by how fast it goes, see http.c */
     /* answer */
     enum ap_http_outcome outcome;

@@ -68,9 +68,10 @@ static void draft_encryption(const struct ap_s3 *s3, struct draft *draft)
 static const char *draft_call(
     const struct ap_s3 *s3, struct draft *draft, const struct ap_cloud_call *call)
 {
-    if (call->absent && s3->place.is_google)
+    bool absent = call->absent && !s3->cloud.store.one_writer; /* else it was looked for */
+    if (absent && s3->place.is_google)
         add_header(draft, "x-goog-if-generation-match", "0");
-    else if (call->absent)
+    else if (absent)
         add_header(draft, "if-none-match", "*");
     if (call->if_etag) add_header(draft, "if-match", call->if_etag);
     if (s3->place.requester_pays) add_header(draft, "x-amz-request-payer", "requester");

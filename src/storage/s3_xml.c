@@ -1,5 +1,6 @@
 #include "storage/s3_xml.h"
 
+#include "core/alloc.h"
 #include "core/codec.h"
 #include "core/time.h"
 #include "storage/xml.h"
@@ -58,18 +59,36 @@ struct listing {
     struct ap_cloud_page *page;
     struct ap_bytes key;
     struct ap_object object;
-    bool truncated;
+    bool truncated, encoded;
 };
 
-static enum apiary_code decode(struct ap_str text, struct ap_bytes *out, struct apiary_error *err)
+static enum apiary_code decode(char **name, struct apiary_error *err)
 {
-    AP_AUTO(ap_bytes) spaces = { 0 };
-    ap_bytes_clear(out);
-    AP_TRY(ap_bytes_add_str(&spaces, text, err));
+    AP_AUTO(ap_bytes) text = { 0 };
     /* Some servers encode as a form does: '+' is a space (a plus is %2B). */
-    for (size_t i = 0; i < spaces.size; i++)
-        if (spaces.data[i] == '+') spaces.data[i] = ' ';
-    return ap_percent_decode(out, ap_bytes_view(&spaces), err);
+    for (char *at = *name; *at; at++)
+        if (*at == '+') *at = ' ';
+    AP_TRY(ap_percent_decode(&text, ap_str_from(*name), err));
+    char *decoded = ap_str_dup(ap_bytes_view(&text));
+    if (!decoded) return ap_fail_memory(err, "a list of objects");
+    ap_free(*name);
+    *name = decoded;
+    return APIARY_OK;
+}
+
+/* Not every server encodes what it was asked to encode; some say that they did behind all names. */
+static enum apiary_code decode_all(struct ap_list *list, struct apiary_error *err)
+{
+    for (size_t i = 0; i < list->count; i++) AP_TRY(decode(&list->objects[i].key, err));
+    for (size_t i = 0; i < list->prefixes.count; i++) AP_TRY(decode(&list->prefixes.items[i], err));
+    return APIARY_OK;
+}
+
+static enum apiary_code take_name(struct ap_bytes *out, struct ap_str text, struct apiary_error *err)
+{
+    if (memchr(text.data, 0, text.size)) return ap_xml_fail(err, "a name with a NUL");
+    ap_bytes_clear(out);
+    return ap_bytes_add_str(out, text, err);
 }
 
 static enum apiary_code end_object(struct listing *listing, struct apiary_error *err)
@@ -90,7 +109,7 @@ static enum apiary_code object_leaf(
 {
     bool had_zone, inexact;
     struct ap_object *object = &listing->object;
-    if (ap_str_is(name, "Key")) return decode(text, &listing->key, err);
+    if (ap_str_is(name, "Key")) return take_name(&listing->key, text, err);
     if (ap_str_is(name, "Size") && !ap_str_to_u64(text, &object->size))
         return ap_xml_fail(err, "a size that is no number");
     if (ap_str_is(name, "LastModified") &&
@@ -108,7 +127,7 @@ static enum apiary_code list_leaf(void *context, struct ap_str parent, struct ap
     if (ap_str_is(parent, "Contents")) return object_leaf(listing, name, text, err);
     if (ap_str_is(parent, "CommonPrefixes") && ap_str_is(name, "Prefix")) {
         AP_AUTO(ap_bytes) prefix = { 0 };
-        AP_TRY(decode(text, &prefix, err));
+        AP_TRY(take_name(&prefix, text, err));
         if (list->count + list->prefixes.count >= AP_CLOUD_PAGE_MAX)
             return ap_fail(err, APIARY_LIMIT, "a page of the store's list has more than %d entries",
                 AP_CLOUD_PAGE_MAX);
@@ -117,6 +136,7 @@ static enum apiary_code list_leaf(void *context, struct ap_str parent, struct ap
     if (!ap_str_is(parent, "ListBucketResult")) return APIARY_OK;
     if (ap_str_is(name, "Contents")) return end_object(listing, err);
     if (ap_str_is(name, "IsTruncated")) listing->truncated = ap_str_is(text, "true");
+    if (ap_str_is(name, "EncodingType")) listing->encoded = ap_str_is(text, "url");
     if (ap_str_is(name, "NextContinuationToken")) {
         ap_bytes_clear(&listing->page->next);
         return ap_bytes_add_str(&listing->page->next, text, err);
@@ -131,6 +151,7 @@ enum apiary_code ap_s3_page_parse(
     struct listing listing = { .page = &page };
     enum apiary_code code = ap_xml_walk(document, AP_STR("ListBucketResult"), list_leaf, &listing, err);
     ap_bytes_done(&listing.key);
+    if (code == APIARY_OK && listing.encoded) code = decode_all(&page.list, err);
     if (code == APIARY_OK && listing.truncated && page.next.size == 0)
         code = ap_xml_fail(err, "a list that goes on without saying where");
     if (code != APIARY_OK) {

@@ -8,7 +8,7 @@
  * document is an <Error>. Never fails: what cannot be read gives empty texts. */
 bool ap_s3_error_parse(struct ap_str document, struct ap_cloud_error *out);
 
-/* A page of ListObjectsV2 with encoding-type=url.
+/* A page of ListObjectsV2 that was asked for with encoding-type=url; whether it is so, it says itself.
  * codes: CORRUPT, MEMORY, LIMIT (more than AP_CLOUD_PAGE_MAX entries) */
 AP_CHECKED enum apiary_code ap_s3_page_parse(
     struct ap_str document, struct ap_cloud_page *out, struct apiary_error *err);

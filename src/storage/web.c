@@ -124,10 +124,23 @@ void ap_web_redact(char *text)
     }
 }
 
+/* "host", "host:80", "[::1]:80" */
+static bool port_is_good(struct ap_str host)
+{
+    size_t at = host.size;
+    while (at > 0 && host.data[at - 1] >= '0' && host.data[at - 1] <= '9') at--;
+    if (at > 0 && host.data[at - 1] == ':') return true;
+    return !memchr(host.data, ':', host.size) || host.data[host.size - 1] == ']';
+}
+
 static enum apiary_code check_url(struct ap_str url, struct apiary_error *err)
 {
     AP_AUTO(ap_bytes) shown = { 0 };
     struct parts parts = parts_of(url);
+    if (parts.host.size > 0 && !port_is_good(parts.host)) { /* it is not shown: it may be half a password */
+        ap_fail(err, APIARY_INVALID, "a URL has a port that is no number");
+        return ap_hint(err, "in a user or password, / is written as %%2F, ? as %%3F, # as %%23");
+    }
     AP_TRY(ap_web_shown(url, &shown, err));
     if (url.size > URL_MAX)
         return ap_fail(err, APIARY_LIMIT, "a URL may have at most %d bytes", (int)URL_MAX);
@@ -173,6 +186,7 @@ static enum apiary_code follow(
     AP_TRY(ap_bytes_printf(out, err, "//" AP_FMT, AP_ARG(parts.host)));
     if (ap_str_starts_with(location, AP_STR("/"))) return ap_bytes_add_str(out, location, err);
     size_t slash = folder_end(parts.path, parts.path.size);
+    if (ap_str_starts_with(location, AP_STR("?"))) slash = parts.path.size; /* the same file, asked for otherwise */
     for (;;) {
         if (ap_str_starts_with(location, AP_STR("./"))) {
             location = behind(location, 2);

@@ -272,11 +272,46 @@ static void whole(void **state)
     struct world *world = *state;
     struct apiary_error err = { 0 };
     struct reader reader = reader_open(world, "a", OBJECT_SIZE);
-    assert_ok(ap_paged_fetch_all(reader.paged, world->account, &err));
+    assert_ok(ap_paged_fetch_all(reader.paged, world->account, NULL, &err));
     assert_cost(world, 1, OBJECT_SIZE);
     assert_true(ap_pages_there(reader.bits, 0, PAGES - 1));
     read_range(&reader, 0, OBJECT_SIZE);
     reader_close(&reader);
+}
+
+/* Its bytes would only have to be thrown away. */
+static void whole_without_room(void **state)
+{
+    struct world *world = *state;
+    struct apiary_error err = { 0 };
+    close_cache(world);
+    open_cache(world, OBJECT_SIZE - 1);
+    struct reader reader = reader_open(world, "a", OBJECT_SIZE);
+    ap_paged_fetch_begin(reader.paged, world->account);
+    assert_code(ap_paged_fetch_all(reader.paged, world->account, NULL, &err), APIARY_FULL);
+    assert_cost(world, 0, 0);
+    reader_close(&reader);
+}
+
+/* What was asked for goes on without who gave up, and does no harm. */
+static void whole_is_given_up(void **state)
+{
+    struct world *world = *state;
+    struct apiary_error err = { 0 };
+    struct ap_cancel cancel;
+    assert_ok(ap_cancel_init(&cancel, &err));
+    world->paced.latency_us = 300000;
+    struct reader reader = reader_open(world, "a", OBJECT_SIZE);
+    ap_cancel_request(&cancel);
+    int64_t begin = ap_mono_us(ap_env_system());
+    assert_code(
+        ap_paged_fetch_all(reader.paged, world->account, &cancel, &err), APIARY_CANCELLED);
+    assert_true(ap_mono_us(ap_env_system()) - begin < world->paced.latency_us);
+    ap_cancel_reset(&cancel);
+    assert_ok(ap_paged_fetch_all(reader.paged, world->account, &cancel, &err));
+    read_range(&reader, 0, OBJECT_SIZE);
+    reader_close(&reader);
+    ap_cancel_done(&cancel);
 }
 
 /* ---- what is believed after a restart ---- */
@@ -672,6 +707,8 @@ int main(void)
         TEST(in_flight),
         TEST(ahead_is_not_waited_for),
         TEST(whole),
+        TEST(whole_without_room),
+        TEST(whole_is_given_up),
         TEST(restarted),
         TEST(removed_between),
         TEST(changed),

@@ -72,6 +72,7 @@ def parts_are_asked_for():
         assert len(web.seen()) == 1, "what is cached by its ETag is asked for no more"
         assert web.sql(f"SELECT max(b) FROM '{web.url('ranges/t.csv')}'")[1] == "y"
         assert web.sql(f"SELECT sum(a) FROM read_json('{web.url('moved/t.json')}')")[1] == "3"
+        assert web.sql(f"SELECT sum(a) FROM read_json('{web.url('asked/t.json')}')")[1] == "3"
         assert web.sql(f"SELECT count(*) FROM read_csv(['{web.url('ranges/t.csv')}', '{web.url('plain/t.csv')}'])")[1] == "4"
 
 

@@ -7,15 +7,15 @@ an implementation of its own (so that a mistake of ours cannot agree with itself
 Access keys "test" and "second", secret "secret"; PUT /-/revoke with a key ends it. Any bucket name but "missing" exists. Faults for the next requests that change or read
 objects: PUT /-/faults with one word a line, consumed in order:
 
-    ok  500  503  429  409  501  304  403skew  expired  moved (to region us-other-7)
+    ok  500  503  429  409  501  304  403  403skew  expired  moved (to region us-other-7)
     lost (done, connection closed without an answer)  drop (not done, connection closed)
     503after7  429after+20 (with Retry-After: seconds, a date)
     short (the answer's body ends early)  200error (an upload's end: 200, and in the body an error)
-    500done (done, and 500 said)
+    500done (done, and 500 said)        long (done; the answer goes on for 16 MiB more)
 
 GET /-/seen is JSON: requests since the last PUT /-/faults by method, the last region signed for,
 uploads in parts that are open, parts in flight at most, and the headers of the last write. The bucket
-"careless" ignores If-None-Match; "plain" answers conditional writes with 501.
+"careless" ignores If-None-Match; "plain" answers conditional writes with 501; "literal" gives the names of lists as they are, whatever was asked for; "still" gives the same page again and again.
 
 PUT /-/policy/KEY with a policy of AWS makes an access key (secret "secret") that may do what it says and nothing else
 (s3_policy.py); GET /-/policy/KEY is JSON: "denied", what was refused to it, and "idle", the grants that no request needed.
@@ -60,6 +60,7 @@ lock = threading.Lock()
 gather = [0]
 gathered = threading.Condition(lock)
 GATHER_SECONDS = 20
+LONG = 16 << 20
 
 
 class Refuse(Exception):
@@ -259,7 +260,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                             Retry_After=email.utils.format_datetime(when, usegmt=True) if wait[0] == "+" else wait)
                 return
             if fault.isdigit():
-                code = {"304": "NotModified", "500": "InternalError", "503": "SlowDown", "429": "TooManyRequests", "409": "ConditionalRequestConflict",
+                code = {"304": "NotModified", "403": "AccessDenied", "500": "InternalError", "503": "SlowDown", "429": "TooManyRequests", "409": "ConditionalRequestConflict",
                         "501": "NotImplemented"}[fault]
                 raise Refuse(int(fault), code, "as ordered")
             if fault == "403skew":
@@ -294,6 +295,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.end_headers()
                 self.wfile.write(content[:len(content) // 2])
                 self.drop()
+            elif fault == "long":
+                self.answer(status, content + b"x" * LONG, **headers)
             else:
                 self.answer(status, content, **headers)
 
@@ -392,8 +395,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def list(self, bucket, parameters):
         prefix, delimiter = parameters.get("prefix", ""), parameters.get("delimiter", "")
         after = parameters.get("continuation-token") or parameters.get("start-after", "")
+        if bucket == "still":
+            after = ""
         most = min(int(parameters.get("max-keys", 1000)), 7)  # small pages: every list is split
-        quote = lambda text: urllib.parse.quote(text, errors="surrogateescape", safe="/") if parameters.get("encoding-type") == "url" else escape(text)
+        encoded = parameters.get("encoding-type") == "url" and bucket != "literal"
+        quote = lambda text: urllib.parse.quote(text, errors="surrogateescape", safe="/") if encoded else escape(text)
         order = lambda text: text.encode(errors="surrogateescape")
         entries, seen, last, more = [], set(), "", False
         for key in sorted((k for b, k in objects if b == bucket), key=order):
@@ -415,9 +421,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 body, etag, when = objects[bucket, key]
                 entries.append(f"<Contents><Key>{quote(key)}</Key><LastModified>{when:%Y-%m-%dT%H:%M:%S}.{when.microsecond // 1000:03}Z</LastModified>"
                                f"<ETag>{escape(etag, {chr(34): '&quot;'})}</ETag><Size>{len(body)}</Size></Contents>")
+        if bucket == "still" and more:
+            last = "again"
         token = f"<NextContinuationToken>{escape(last)}</NextContinuationToken>" if more else ""
         text = (f'<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>{bucket}</Name>'
-                f"<IsTruncated>{'true' if more else 'false'}</IsTruncated>{token}{''.join(entries)}</ListBucketResult>")
+                f"<IsTruncated>{'true' if more else 'false'}</IsTruncated>{token}{''.join(entries)}"
+                f"<EncodingType>{'url' if encoded else ''}</EncodingType></ListBucketResult>")
         return 200, text.encode(errors="surrogateescape"), {"Content_Type": "application/xml"}
 
 

@@ -8,6 +8,7 @@ The first part of a path chooses the way, the rest is the file:
     /ranges/x      parts, ETag                      /plain/x     no parts, ETag
     /bare/x        parts, neither ETag nor time      /nothing/x   neither parts nor ETag nor time
     /moved/x       302 to /ranges/x (relative)      /loop/x      302 to itself
+    /asked/x       302 to itself with a query that it wants
     /down/x        302 to http of this machine      /away/x      302 to another name of this machine
     /locked/x      wants user "bee" with password "hon:ey"
     /signed/x      wants ?token=s3cret              /busy/x      503 with Retry-After: 1, once for each file
@@ -55,6 +56,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         _, way, name = urllib.parse.unquote(path).split("/", 2)
         if way == "moved":
             return self.answer(302, b"here", Location=f"../ranges/{name}")
+        if way == "asked" and not query:
+            return self.answer(302, Location="?key=1")
         if way == "loop":
             return self.answer(302, Location=path)
         if way == "down":

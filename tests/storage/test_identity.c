@@ -7,6 +7,7 @@
 #include "s3_server.h"
 #include "storage/bearer.h"
 
+#include <signal.h>
 #include <sys/stat.h>
 
 static char folder[AP_TEST_PATH_MAX];
@@ -212,6 +213,8 @@ static const struct {
         NULL, "the container's credential service answered HTTP 401" },
     { "container elsewhere", "AWS_CONTAINER_CREDENTIALS_FULL_URI=http://127.0.0.1.evil.test/c",
         APIARY_CONFIG, NULL, NULL, "must be https" },
+    { "container elsewhere, behind a user",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI=http://127.0.0.1:80@evil.test/c", APIARY_CONFIG, NULL, NULL, "must be https" },
     { "instance",
         "AWS_EC2_METADATA_DISABLED=;AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:@port",
         APIARY_OK, "AKID-instance-", "planted-secret-instance", "instance: role a-role" },
@@ -250,6 +253,33 @@ static void aws_sources(void **state)
         assert_true_in(label, strstr(found.source, aws[i].source) == found.source);
         assert_true_in(label, !strstr(found.source, "planted-"));
     }
+    ap_http_close(http);
+}
+
+/* Then nobody can wait for a child's end. */
+static void a_host_may_ignore_its_children(void **state)
+{
+    static const struct {
+        const char *environment;
+        enum apiary_code code;
+    } rows[] = { { "AWS_PROFILE=process", APIARY_OK }, { "AWS_PROFILE=broken", APIARY_CONFIG } };
+    struct apiary_error err;
+    struct ap_http *http = NULL;
+    (void)state;
+    set_environment("");
+    assert_ok(ap_http_open(ap_env_system(), &http, &err));
+    void (*before)(int) = signal(SIGCHLD, SIG_IGN);
+    for (size_t i = 0; i < AP_COUNT(rows); i++) {
+        struct ap_aws_identity *identity = NULL;
+        struct ap_aws_options options = { .region = "eu-west-3" };
+        AP_AUTO(ap_credentials) found = { 0 };
+        set_environment(rows[i].environment);
+        assert_ok(ap_aws_identity_open(ap_env_system(), http, &options, &identity, &err));
+        assert_code_in(
+            rows[i].environment, ap_aws_identity_now(identity, &found, &err), rows[i].code);
+        ap_aws_identity_close(identity);
+    }
+    signal(SIGCHLD, before);
     ap_http_close(http);
 }
 
@@ -469,6 +499,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(aws_sources),
+        cmocka_unit_test(a_host_may_ignore_its_children),
         cmocka_unit_test(a_named_profile_is_what_counts),
         cmocka_unit_test(credentials_are_renewed),
         cmocka_unit_test(bearer_sources),

@@ -8,6 +8,8 @@
 #include "storage/prove.h"
 #include "storage/slot.h"
 
+#include <pthread.h>
+
 static struct fault_env patient; /* waits take no time */
 
 static struct ap_store *open_with(const char *bucket, const char *options)
@@ -70,7 +72,7 @@ static void google_is_spoken_to_by_its_names(void **state)
 
 /* ---- what the caller is told ---- */
 
-enum call { PUT, PUT_IF_ABSENT, GET, LIST, DELETE, COMMIT };
+enum call { PUT, PUT_IF_ABSENT, GET, PART_OF, LIST, DELETE, COMMIT };
 
 static enum apiary_code make_call(
     enum call call, struct ap_store *store, const char *key, struct apiary_error *err)
@@ -84,6 +86,7 @@ static enum apiary_code make_call(
         case PUT: return ap_store_put(store, key, AP_STR("mine"), err);
         case PUT_IF_ABSENT: return ap_store_put_if_absent(store, key, AP_STR("mine"), err);
         case GET: return ap_store_get(store, "always", AP_RANGE_ALL, &body, NULL, err);
+        case PART_OF: return ap_store_get(store, "always", (struct ap_range) { 1, 2, false }, &body, NULL, err);
         case LIST: return ap_store_list(store, &request, &list, err);
         case DELETE: return ap_store_delete(store, key, err);
         case COMMIT:
@@ -122,9 +125,15 @@ static const struct {
     { "put: the token ended twice", PUT, "expired expired", APIARY_DENIED, NULL },
     /* On a connection that was in use before libcurl repeats by itself; the second is the last. */
     { "absent: dropped", PUT_IF_ABSENT, "drop", APIARY_OK, "mine" },
+    { "absent: refused when it was delivered again", PUT_IF_ABSENT, "lost 403", APIARY_UNCERTAIN, "mine" },
+    { "absent: in flight when it was delivered again", PUT_IF_ABSENT, "lost 409", APIARY_UNCERTAIN, "mine" },
     { "absent: dropped twice", PUT_IF_ABSENT, "drop drop", APIARY_UNCERTAIN, NULL },
     { "absent: a store without it", PUT_IF_ABSENT, "501", APIARY_UNSUPPORTED, NULL },
     { "absent: the clock", PUT_IF_ABSENT, "403skew", APIARY_OK, "mine" },
+    { "absent: an answer that goes on", PUT_IF_ABSENT, "long", APIARY_UNCERTAIN, "mine" },
+    { "put: an answer that goes on", PUT, "long", APIARY_LIMIT, "mine" },
+    { "commit: an answer that goes on", COMMIT, "long", APIARY_OK, "mine" },
+    { "part: an answer that goes on", PART_OF, "long", APIARY_LIMIT, "*" },
     { "get: repeated", GET, "500 lost drop", APIARY_OK, "*" },
     { "get: a short body is read again", GET, "short", APIARY_OK, "*" },
     { "get: given up", GET, "503 503 503 503 503 503 503 503", APIARY_IO, "*" },
@@ -219,6 +228,97 @@ static void nobody_there(void **state)
     /* Nothing was sent: IO, also for a conditional put. */
     assert_code(ap_store_put_if_absent(store, "k", AP_STR("x"), &err), APIARY_IO);
     assert_code(ap_store_get(store, "k", AP_RANGE_ALL, &body, NULL, &err), APIARY_IO);
+    ap_store_close(store);
+}
+
+/* Reads a request whose body is "x". */
+static void take_request(int fd)
+{
+    static const char end[] = "\r\n\r\nx";
+    enum { END = sizeof end - 1 };
+    char text[8192];
+    size_t have = 0;
+    for (ssize_t got; have < END || memcmp(text + have - END, end, END) != 0; have += (size_t)got) {
+        got = read(fd, text + have, sizeof text - have);
+        if (got <= 0) return;
+    }
+}
+
+/* Answers one request, takes another on the same connection, and is gone. */
+static void *leave(void *self)
+{
+    static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    int *listener = self, fd = accept(*listener, NULL, NULL);
+    take_request(fd);
+    (void)!write(fd, answer, sizeof answer - 1);
+    take_request(fd);
+    close(*listener);
+    close(fd);
+    return NULL;
+}
+
+/* libcurl sends a request again when the connection that was kept is dead. That nobody is there for the second
+ * does not undo the first. */
+static void gone_after_it_took_all(void **state)
+{
+    (void)state;
+    struct apiary_error err;
+    struct ap_store *store = NULL;
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t size = sizeof address;
+    pthread_t thread;
+    char uri[80];
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, size), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &size), 0);
+    assert_int_equal(pthread_create(&thread, NULL, leave, &listener), 0);
+    assert_int_equal(setenv("AWS_ACCESS_KEY_ID", "test", 1), 0);
+    assert_int_equal(setenv("AWS_SECRET_ACCESS_KEY", "secret", 1), 0);
+    snprintf(uri, sizeof uri, "s3://bucket?endpoint=http://127.0.0.1:%d", ntohs(address.sin_port));
+    fault_env_init(&patient);
+    assert_ok(ap_store_open(&patient.env, uri, NULL, &store, &err));
+    assert_ok(ap_store_put(store, "first", AP_STR("x"), &err));
+    assert_code(ap_store_put_if_absent(store, "second", AP_STR("x"), &err), APIARY_UNCERTAIN);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    ap_store_close(store);
+}
+
+static void names_are_what_they_are(void **state)
+{
+    static const char *const buckets[] = { "bucket", "literal" },
+                      *const names[] = { "names/%2F", "names/100%", "names/a b", "names/a%20b", "names/a&b", "names/a+b", "names/\u00e9" };
+    const struct ap_list_request all = { .prefix = "names/" };
+    (void)state;
+    for (size_t i = 0; i < AP_COUNT(buckets); i++) {
+        struct apiary_error err;
+        struct ap_store *store = open_store(buckets[i]);
+        AP_AUTO(ap_list) list = { 0 };
+        for (size_t j = 0; j < AP_COUNT(names); j++)
+            assert_ok(ap_store_put(store, names[j], AP_STR("x"), &err));
+        assert_ok(ap_store_list(store, &all, &list, &err));
+        assert_int_in(buckets[i], list.count, AP_COUNT(names));
+        for (size_t j = 0; j < AP_COUNT(names); j++)
+            assert_string_in(buckets[i], list.objects[j].key, names[j]);
+        ap_store_close(store);
+    }
+}
+
+static void lists_end(void **state)
+{
+    enum { MORE_THAN_A_PAGE = 10 };
+    (void)state;
+    struct apiary_error err;
+    struct ap_store *store = open_store("still");
+    AP_AUTO(ap_list) list = { 0 };
+    const struct ap_list_request all = { .prefix = "names/" };
+    for (int i = 0; i < MORE_THAN_A_PAGE; i++) {
+        char key[40];
+        snprintf(key, sizeof key, "names/%d", i);
+        assert_ok(ap_store_put(store, key, AP_STR("x"), &err));
+    }
+    assert_code(ap_store_list(store, &all, &list, &err), APIARY_CORRUPT);
+    assert_non_null(strstr(err.message, "goes on where it was"));
     ap_store_close(store);
 }
 
@@ -513,6 +613,29 @@ static void certificates_are_checked(void **state)
     ap_test_folder_remove(folder);
 }
 
+/* 0.0.0.0 is this machine, but not by a name that is never asked for by a proxy. */
+static void proxies_can_be_switched_off(void **state)
+{
+    static const char *const exceptions[] = { "*", " * ", "0.0.0.0", "other.test,0.0.0.0" };
+    struct apiary_error err;
+    char uri[200];
+    (void)state;
+    int port = s3_server_start();
+    if (!port) skip();
+    snprintf(uri, sizeof uri, "s3://bucket/x?endpoint=http://0.0.0.0:%d", port);
+    setenv("http_proxy", "http://127.0.0.1:1", 1); /* nobody */
+    fault_env_init(&patient);
+    for (size_t i = 0; i < AP_COUNT(exceptions); i++) {
+        struct ap_store *store = NULL;
+        setenv("no_proxy", exceptions[i], 1);
+        assert_ok(ap_store_open(&patient.env, uri, NULL, &store, &err));
+        assert_int_in(exceptions[i], ap_store_put(store, "k", AP_STR("x"), &err), APIARY_OK);
+        ap_store_close(store);
+    }
+    unsetenv("no_proxy");
+    unsetenv("http_proxy");
+}
+
 /* ---- proofs ---- */
 
 /* A store that is one for writers says so for good; one that is not is refused, and stays refused.
@@ -565,6 +688,11 @@ static void conditions_are_proved(void **state)
     struct ap_store *store = open_with("plain", "&writers=one");
     assert_ok(ap_store_put_if_absent(store, "once", AP_STR("1"), &err));
     assert_code(ap_store_put_if_absent(store, "once", AP_STR("2"), &err), APIARY_CONFLICT);
+    /* What may have been written is not said to have failed. */
+    s3_server_faults(s3_server_start(), "ok lost lost lost lost lost lost lost lost lost lost lost lost lost lost lost lost lost");
+    assert_code(ap_store_put_if_absent(store, "unclear", AP_STR("1"), &err), APIARY_UNCERTAIN);
+    s3_server_faults(s3_server_start(), "");
+    assert_code(ap_store_put_if_absent(store, "unclear", AP_STR("2"), &err), APIARY_CONFLICT);
     ap_store_close(store);
 }
 
@@ -696,6 +824,9 @@ int main(void)
         cmocka_unit_test(slots_settle_here_too),
         cmocka_unit_test(who_we_are_matters),
         cmocka_unit_test(nobody_there),
+        cmocka_unit_test(names_are_what_they_are),
+        cmocka_unit_test(lists_end),
+        cmocka_unit_test(gone_after_it_took_all),
         cmocka_unit_test(large_files_go_in_parts),
         cmocka_unit_test(growing_files_go_ahead),
         cmocka_unit_test(options_become_headers),
@@ -704,6 +835,7 @@ int main(void)
         cmocka_unit_test(retry_after_is_honoured),
         cmocka_unit_test(repetitions_have_a_budget),
         cmocka_unit_test(certificates_are_checked),
+        cmocka_unit_test(proxies_can_be_switched_off),
         cmocka_unit_test(conditions_are_proved),
         cmocka_unit_test(places),
         cmocka_unit_test(credentials),

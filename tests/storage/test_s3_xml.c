@@ -46,6 +46,7 @@ static void errors_are_read(void **state)
 #define LIST(inside)                                                                               \
     "<?xml version=\"1.0\" encoding=\"UTF-8\"?><ListBucketResult "                                 \
     "xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">" inside "</ListBucketResult>"
+#define ENCODED "<EncodingType>url</EncodingType>"
 #define OBJECT(key, size)                                                                          \
     "<Contents><Key>" key "</Key><LastModified>2026-01-02T03:04:05.678Z</"                         \
                           "LastModified><ETag>&quot;e&quot;</ETag><Size>" size                     \
@@ -61,9 +62,11 @@ static void lists_are_read(void **state)
     } rows[] = {
         { "empty", LIST("<Name>b</Name><IsTruncated>false</IsTruncated>"), APIARY_OK, 0, 0, "",
             "" },
-        { "one", LIST(OBJECT("a%20b%2Bc/d", "12") "<IsTruncated>false</IsTruncated>"), APIARY_OK, 1,
+        { "one", LIST(OBJECT("a%20b%2Bc/d", "12") "<IsTruncated>false</IsTruncated>" ENCODED), APIARY_OK, 1,
             0, "a b+c/d", "" },
-        { "form encoding", LIST(OBJECT("a+b%2B", "12")), APIARY_OK, 1, 0, "a b+", "" },
+        { "form encoding", LIST(ENCODED OBJECT("a+b%2B", "12")), APIARY_OK, 1, 0, "a b+", "" },
+        { "no encoding", LIST(OBJECT("a+b%2B%", "12")), APIARY_OK, 1, 0, "a+b%2B%", "" },
+        { "no encoding, by name", LIST(OBJECT("a+b%2B", "12") "<EncodingType></EncodingType>"), APIARY_OK, 1, 0, "a+b%2B", "" },
         { "two and more",
             LIST("<IsTruncated>true</IsTruncated>" OBJECT("a", "1")
                     OBJECT("b", "2") "<NextContinuationToken>t/=+</NextContinuationToken>"),
@@ -83,8 +86,8 @@ static void lists_are_read(void **state)
         { "no key", LIST("<Contents><Size>1</Size></Contents>"), APIARY_CORRUPT, 0, 0, "", "" },
         { "a size of letters", LIST(OBJECT("a", "12x")), APIARY_CORRUPT, 0, 0, "", "" },
         { "a negative size", LIST(OBJECT("a", "-1")), APIARY_CORRUPT, 0, 0, "", "" },
-        { "a NUL in a key", LIST(OBJECT("a%00b", "1")), APIARY_CORRUPT, 0, 0, "", "" },
-        { "a broken escape", LIST(OBJECT("a%2", "1")), APIARY_CORRUPT, 0, 0, "", "" },
+        { "a NUL in a key", LIST(ENCODED OBJECT("a%00b", "1")), APIARY_CORRUPT, 0, 0, "", "" },
+        { "a broken escape", LIST(ENCODED OBJECT("a%2", "1")), APIARY_CORRUPT, 0, 0, "", "" },
         { "another document", "<Error><Code>x</Code></Error>", APIARY_CORRUPT, 0, 0, "", "" },
         { "cut", "<ListBucketResult><Contents><Key>a</Key>", APIARY_CORRUPT, 0, 0, "", "" },
         { "two roots", LIST("") LIST(""), APIARY_CORRUPT, 0, 0, "", "" },

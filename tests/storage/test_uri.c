@@ -99,6 +99,7 @@ static void refused(void **state)
         { "file:///a%2", APIARY_INVALID, "escape", NULL },
         { "file:///a%zz", APIARY_INVALID, "escape", NULL },
         { "file:///a%00b", APIARY_INVALID, "escape", NULL },
+        { "s3://key:secret@bucket/x", APIARY_INVALID, "credentials never stand", NULL },
         { "memory://a/b", APIARY_INVALID, "plain name", NULL },
         { "memory://a b", APIARY_INVALID, "plain name", NULL },
     };

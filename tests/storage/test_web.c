@@ -51,7 +51,7 @@ static void test_bad_urls(void **state)
 {
     static const char *const bad[] = { "https://", "https:///x.csv", "https://h", "https://h/",
         "https://h/a/", "https://h?x.csv", "https://h/a b.csv", "https://h/a\r\nX: y", "https://u:p@/x",
-        "https://h/a/..", "https://h/a\\b" };
+        "https://h/a/..", "https://h/a\\b", "https://u:p/q@h/x", "https://u:p?q@h/x", "https://u:p#q@h/x" };
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct apiary_error err;
