@@ -7,36 +7,15 @@
  *      condition: an append that may hold such rows, or a change of a cell, is a conflict.
  *
  * Rows are counted: an update gives as many as there were, a delete no more. */
-#include "query/dml.h"
-#include "query/compact.h"
-#include "query/types.h"
+#include "query/dml_private.h"
 
 #include "core/alloc.h"
 
 #include <stdio.h>
 
-enum { MARK_MAX = 48 };
-#define MEANT "apiary_meant" /* a column: does the condition hold? */
-#define JUDGED "apiary_judged" /* rows with that column */
+enum { TOGETHER_MAX = 64 };
 
-struct rewriting {
-    struct ap_request *request;
-    struct ap_source *source;
-    struct ap_target target;
-    struct ap_str condition; /* as the engine is to see it; empty: every row */
-    struct ap_str *values;   /* of the assignments */
-    size_t *columns;         /* in the schema, of the assignments */
-    size_t count;
-    struct ap_bytes alias; /* quoted */
-    const struct ap_predicate *predicate; /* what the target's rows must satisfy; NULL: unknown */
-    struct ap_compact_plan plan;
-    struct ap_written written;
-    const struct ap_cell **removes;
-    size_t remove_count, remove_capacity;
-    int64_t changed;
-};
-
-static void rewriting_done(struct rewriting *rewriting)
+static void rewriting_done(struct ap_rewriting *rewriting)
 {
     ap_source_close(rewriting->source);
     ap_free(rewriting->values);
@@ -48,90 +27,9 @@ static void rewriting_done(struct rewriting *rewriting)
     ap_target_done(&rewriting->target);
 }
 
-/* ---- the text ---- */
-
-static void mark(char out[MARK_MAX], size_t number, const char *end)
-{
-    snprintf(out, MARK_MAX, "/*apiary-part-%zu%s*/", number, end);
-}
-
-/* The text, whole in itself, with the number of each "?": its parts are put together in another order, and some twice.
- * *last: the highest number so far. */
-static enum apiary_code add_numbered(
-    struct ap_bytes *out, struct ap_str text, uint64_t *last, struct apiary_error *err)
-{
-    struct ap_lexer lexer = { .sql = text };
-    struct ap_token token = { 0 };
-    size_t done = 0, open = 0;
-    for (ap_lexer_next(&lexer, &token); token.kind != AP_TOKEN_END; ap_lexer_next(&lexer, &token)) {
-        uint64_t number = 0;
-        if (ap_token_is(&token, ")") && open-- == 0) /* it would close the part's own */
-            return ap_fail(err, APIARY_SQL, "syntax error at or near \")\"");
-        if (ap_token_is(&token, "(")) open++;
-        if (token.kind != AP_TOKEN_PARAMETER) continue;
-        if (token.text.size > 1) { /* ?2, $2, $name */
-            struct ap_str digits = { token.text.data + 1, token.text.size - 1 };
-            if (ap_str_to_u64(digits, &number) && number > *last) *last = number;
-            continue;
-        }
-        AP_TRY(ap_bytes_add(out, text.data + done, token.offset - done, err));
-        AP_TRY(ap_bytes_printf(out, err, "$%llu ", (unsigned long long)++*last));
-        done = token.offset + token.text.size;
-    }
-    return ap_bytes_add(out, text.data + done, text.size - done, err);
-}
-
-static enum apiary_code add_part(struct ap_bytes *out, size_t number, struct ap_str text,
-    uint64_t *last, struct apiary_error *err)
-{
-    char begin[MARK_MAX], end[MARK_MAX];
-    mark(begin, number, "");
-    mark(end, number, "-end");
-    AP_TRY(ap_bytes_printf(out, err, "%s(", begin));
-    AP_TRY(add_numbered(out, text, last, err));
-    return ap_bytes_printf(out, err, "\n)%s", end);
-}
-
-/* Part 0 is the condition, part i + 1 the i-th value. */
-static enum apiary_code build_text(
-    const struct ap_statement *statement, struct ap_bytes *out, struct apiary_error *err)
-{
-    uint64_t last = 0;
-    AP_TRY(ap_bytes_add_text(out, "SELECT ", err));
-    for (size_t i = 0; i < statement->option_count; i++) {
-        if (i > 0) AP_TRY(ap_bytes_add_text(out, ", ", err));
-        AP_TRY(add_part(out, i + 1, statement->options[i].value, &last, err));
-    }
-    if (statement->option_count == 0) AP_TRY(ap_bytes_add_text(out, "*", err));
-    AP_TRY(ap_bytes_add_text(out, " FROM ", err));
-    for (size_t i = 0; i < statement->name.count; i++) {
-        if (i > 0) AP_TRY(ap_bytes_add_text(out, ".", err));
-        AP_TRY(ap_sql_name(out, ap_str_from(statement->name.parts[i]), err));
-    }
-    if (statement->alias.size > 0)
-        AP_TRY(ap_bytes_printf(out, err, " AS " AP_FMT, AP_ARG(statement->alias)));
-    if (statement->condition.size == 0) return APIARY_OK;
-    AP_TRY(ap_bytes_add_text(out, " WHERE ", err));
-    return add_part(out, 0, statement->condition, &last, err);
-}
-
-static enum apiary_code part_of(
-    struct ap_str text, size_t number, struct ap_str *out, struct apiary_error *err)
-{
-    char begin[MARK_MAX], end[MARK_MAX];
-    mark(begin, number, "");
-    mark(end, number, "-end");
-    size_t from = ap_str_find(text, ap_str_from(begin)), until = ap_str_find(text, ap_str_from(end));
-    if (from == SIZE_MAX || until == SIZE_MAX || from > until)
-        return ap_fail(err, APIARY_SQL, "the statement holds a comment that is kept for Apiary");
-    from += strlen(begin);
-    *out = (struct ap_str) { text.data + from, until - from };
-    return APIARY_OK;
-}
-
 /* ---- names, snapshot, what is assigned ---- */
 
-static enum apiary_code find_columns(struct rewriting *rewriting, struct apiary_error *err)
+static enum apiary_code find_columns(struct ap_rewriting *rewriting, struct apiary_error *err)
 {
     const struct ap_statement *statement = rewriting->request->statement;
     const struct ap_metadata *metadata = &rewriting->target.metadata;
@@ -141,8 +39,8 @@ static enum apiary_code find_columns(struct rewriting *rewriting, struct apiary_
     if (rewriting->values == NULL || rewriting->columns == NULL)
         return ap_fail_memory(err, "an update");
     rewriting->count = count;
-    if (count > 0 && ap_schema_find(&metadata->schema, AP_STR(MEANT)) != SIZE_MAX)
-        return ap_fail(err, APIARY_UNSUPPORTED, "frame %s has a column \"" MEANT "\", which UPDATE needs for itself",
+    if (count > 0 && ap_schema_find(&metadata->schema, AP_STR(AP_DML_MEANT)) != SIZE_MAX)
+        return ap_fail(err, APIARY_UNSUPPORTED, "frame %s has a column \"" AP_DML_MEANT "\", which UPDATE needs for itself",
             rewriting->target.name);
     for (size_t i = 0; i < count; i++) {
         const char *name = statement->options[i].name;
@@ -164,7 +62,7 @@ static enum apiary_code find_columns(struct rewriting *rewriting, struct apiary_
     return APIARY_OK;
 }
 
-static enum apiary_code find_target(struct rewriting *rewriting, struct apiary_error *err)
+static enum apiary_code find_target(struct ap_rewriting *rewriting, struct apiary_error *err)
 {
     struct ap_source *source = rewriting->source;
     struct ap_target *target = &rewriting->target;
@@ -194,12 +92,12 @@ static enum apiary_code find_target(struct rewriting *rewriting, struct apiary_e
     return APIARY_OK;
 }
 
-static enum apiary_code resolve(struct rewriting *rewriting, struct apiary_error *err)
+static enum apiary_code resolve(struct ap_rewriting *rewriting, struct apiary_error *err)
 {
     struct ap_request *request = rewriting->request;
     const struct ap_statement *statement = request->statement;
     AP_AUTO(ap_bytes) text = { 0 };
-    AP_TRY(build_text(statement, &text, err));
+    AP_TRY(ap_dml_text(statement, &text, err));
     AP_TRY(ap_source_resolve(
         request->session, ap_bytes_view(&text), request->query, &rewriting->source, err));
     AP_TRY(find_target(rewriting, err));
@@ -210,9 +108,9 @@ static enum apiary_code resolve(struct rewriting *rewriting, struct apiary_error
         return ap_hint(err, "UPDATE name SET column = (SELECT …): a query sees the whole frame");
     }
     struct ap_str sql = ap_bytes_view(&rewriting->source->sql);
-    if (statement->condition.size > 0) AP_TRY(part_of(sql, 0, &rewriting->condition, err));
+    if (statement->condition.size > 0) AP_TRY(ap_dml_part(sql, 0, &rewriting->condition, err));
     for (size_t i = 0; i < rewriting->count; i++)
-        AP_TRY(part_of(sql, i + 1, &rewriting->values[i], err));
+        AP_TRY(ap_dml_part(sql, i + 1, &rewriting->values[i], err));
     if (statement->alias.size > 0)
         return ap_bytes_add_str(&rewriting->alias, statement->alias, err);
     return ap_sql_name(&rewriting->alias,
@@ -220,18 +118,6 @@ static enum apiary_code resolve(struct rewriting *rewriting, struct apiary_error
 }
 
 /* ---- one bin ---- */
-
-static enum apiary_code add_from(const struct rewriting *rewriting, struct ap_str rows,
-    struct ap_bytes *out, struct apiary_error *err)
-{
-    return ap_bytes_printf(out, err, " FROM (" AP_FMT ") AS %s", AP_ARG(rows),
-        ap_bytes_text(&rewriting->alias));
-}
-
-static struct ap_str condition_of(const struct rewriting *rewriting)
-{
-    return rewriting->condition.size > 0 ? rewriting->condition : AP_STR("true");
-}
 
 static enum apiary_code read_number(yyjson_val *row, size_t at, int64_t *out, struct apiary_error *err)
 {
@@ -242,148 +128,82 @@ static enum apiary_code read_number(yyjson_val *row, size_t at, int64_t *out, st
     return APIARY_OK;
 }
 
-/* Rows of the bin, and how many of them are meant. The values stand in it too, never evaluated, so that
- * every parameter of the statement is used. */
-static enum apiary_code count_rows(struct rewriting *rewriting, struct ap_str rows, int64_t *all,
-    int64_t *meant, struct apiary_error *err)
+/* A bin that is looked at: its rows as a SELECT, how many they are, and how many of them are meant. */
+struct looked {
+    const struct ap_bin *bin;
+    struct ap_bytes rows;
+    int64_t all, meant;
+};
+
+/* The values stand in it too, never evaluated, so that every parameter of the statement is used. */
+static enum apiary_code add_count(const struct ap_rewriting *rewriting, size_t number, const struct looked *looked,
+    struct ap_bytes *out, struct apiary_error *err)
+{
+    const struct apiary_query *query = rewriting->request->query;
+    AP_TRY(ap_bytes_printf(out, err, "%sSELECT %zu, count(*), count(*) FILTER (WHERE " AP_FMT ")", number > 0 ? " UNION ALL " : "",
+        number, AP_ARG(ap_dml_condition(rewriting))));
+    for (size_t i = 0; query != NULL && query->value_count > 0 && i < rewriting->count; i++)
+        AP_TRY(ap_bytes_printf(out, err, ", count(CASE WHEN false THEN " AP_FMT " END)",
+            AP_ARG(rewriting->values[i])));
+    return ap_dml_from(rewriting, ap_bytes_view(&looked->rows), out, err);
+}
+
+/* All in one question: an engine instance for each would take most of the time. */
+static enum apiary_code count_rows(struct ap_rewriting *rewriting, struct looked *looked, size_t count, struct apiary_error *err)
 {
     AP_AUTO(ap_bytes) sql = { 0 };
     AP_AUTO(ap_bytes) done = { 0 };
     AP_AUTO_JSON *answer = NULL;
-    struct ap_str condition = condition_of(rewriting);
-    const struct apiary_query *query = rewriting->request->query;
-    AP_TRY(ap_bytes_printf(
-        &sql, err, "SELECT count(*), count(*) FILTER (WHERE " AP_FMT ")", AP_ARG(condition)));
-    for (size_t i = 0; query != NULL && query->value_count > 0 && i < rewriting->count; i++)
-        AP_TRY(ap_bytes_printf(&sql, err, ", count(CASE WHEN false THEN " AP_FMT " END)",
-            AP_ARG(rewriting->values[i])));
-    AP_TRY(add_from(rewriting, rows, &sql, err));
-    AP_TRY(ap_source_ask(rewriting->source, ap_bytes_view(&sql), query, &done, err));
+    for (size_t i = 0; i < count; i++) AP_TRY(add_count(rewriting, i, &looked[i], &sql, err));
+    AP_TRY(ap_source_ask(rewriting->source, ap_bytes_view(&sql), rewriting->request->query, &done, err));
     AP_TRY(ap_json_parse(ap_bytes_view(&done), "a chamber's answer", &answer, err));
-    yyjson_val *row = yyjson_arr_get_first(ap_json_member(yyjson_doc_get_root(answer), "rows"));
-    AP_TRY(read_number(row, 0, all, err));
-    return read_number(row, 1, meant, err);
-}
-
-/* CASE WHEN meant THEN CAST(value AS type) ELSE column END; a NULL that the cast gives counts too. */
-static enum apiary_code add_assigned(const struct rewriting *rewriting, size_t column,
-    struct ap_str value, struct ap_bytes *out, struct apiary_error *err)
-{
-    const struct ap_field *field = &rewriting->target.metadata.schema.fields[column];
-    AP_AUTO(ap_bytes) type = { 0 };
-    AP_AUTO(ap_bytes) name = { 0 };
-    AP_AUTO(ap_bytes) message = { 0 };
-    AP_TRY(ap_type_to_engine(&field->type, &type, err));
-    AP_TRY(ap_sql_name(&name, field->name, err));
-    AP_TRY(ap_bytes_printf(out, err, "CASE WHEN " MEANT " THEN %sCAST(" AP_FMT " AS %s)",
-        field->nullable ? "" : "coalesce(", AP_ARG(value), ap_bytes_text(&type)));
-    if (!field->nullable) {
-        AP_TRY(ap_bytes_printf(&message, err,
-            AP_SCHEMA_MARK "column \"" AP_FMT "\" of frame %s cannot hold NULL",
-            AP_ARG(field->name), rewriting->target.name));
-        AP_TRY(ap_bytes_add_text(out, ", error(", err));
-        AP_TRY(ap_sql_string(out, ap_bytes_view(&message), err));
-        AP_TRY(ap_bytes_add_text(out, "))", err));
-    }
-    return ap_bytes_printf(
-        out, err, " ELSE %s.%s END AS %s", ap_bytes_text(&rewriting->alias), ap_bytes_text(&name),
-        ap_bytes_text(&name));
-}
-
-/* The columns of the cells as they will be; `update`: with what is assigned. */
-static enum apiary_code add_columns(
-    const struct rewriting *rewriting, bool update, struct ap_bytes *out, struct apiary_error *err)
-{
-    const struct ap_metadata *metadata = &rewriting->target.metadata;
-    bool any = false;
-    AP_TRY(ap_bytes_add_text(out, "SELECT ", err));
-    for (size_t i = 0; i < metadata->schema.field_count; i++) {
-        const struct ap_field *field = &metadata->schema.fields[i];
-        size_t value = 0;
-        if (!ap_lies_in_cells(metadata, field)) continue;
-        if (any) AP_TRY(ap_bytes_add_text(out, ", ", err));
-        any = true;
-        while (value < rewriting->count && rewriting->columns[value] != i) value++;
-        if (update && value < rewriting->count) {
-            AP_TRY(add_assigned(rewriting, i, rewriting->values[value], out, err));
-            continue;
-        }
-        AP_TRY(ap_bytes_printf(out, err, "%s.", ap_bytes_text(&rewriting->alias)));
-        AP_TRY(ap_sql_name(out, field->name, err));
+    yyjson_val *rows = ap_json_member(yyjson_doc_get_root(answer), "rows"), *row;
+    size_t at, row_count;
+    if (yyjson_arr_size(rows) != count) return ap_fail(err, APIARY_CORRUPT, "a chamber's answer lacks rows");
+    yyjson_arr_foreach(rows, at, row_count, row)
+    {
+        int64_t number = 0;
+        AP_TRY(read_number(row, 0, &number, err));
+        if (number < 0 || (size_t)number >= count) return ap_fail(err, APIARY_CORRUPT, "a chamber's answer holds another number");
+        AP_TRY(read_number(row, 1, &looked[number].all, err));
+        AP_TRY(read_number(row, 2, &looked[number].meant, err));
     }
     return APIARY_OK;
 }
 
-/* Is there a query in a value, as far as its words tell? */
-static bool assigns_queries(const struct rewriting *rewriting)
+static enum apiary_code take_rows(struct ap_rewriting *rewriting, struct looked *looked, struct apiary_error *err)
 {
-    for (size_t i = 0; i < rewriting->count; i++) {
-        struct ap_lexer lexer = { .sql = rewriting->values[i] };
-        struct ap_token token = { 0 };
-        for (ap_lexer_next(&lexer, &token); token.kind != AP_TOKEN_END; ap_lexer_next(&lexer, &token))
-            if (ap_token_is(&token, "SELECT") || ap_token_is(&token, "FROM")) return true;
-    }
-    return false;
-}
-
-/* The condition is asked once of a row, whatever it hangs on: all its columns change or none. A query in a value is
- * a join to the engine, which a CASE does not keep from rows that are not meant: those go past it. */
-static enum apiary_code updated_rows(const struct rewriting *rewriting, struct ap_str rows,
-    struct ap_bytes *out, struct apiary_error *err)
-{
-    AP_AUTO(ap_bytes) judged = { 0 };
-    const char *alias = ap_bytes_text(&rewriting->alias);
-    AP_TRY(ap_bytes_printf(&judged, err, "SELECT *, " AP_FMT " AS " MEANT, AP_ARG(condition_of(rewriting))));
-    AP_TRY(add_from(rewriting, rows, &judged, err));
-    if (!assigns_queries(rewriting)) {
-        AP_TRY(add_columns(rewriting, true, out, err));
-        return add_from(rewriting, ap_bytes_view(&judged), out, err);
-    }
-    AP_TRY(ap_bytes_printf(out, err, "WITH " JUDGED " AS MATERIALIZED (%s) ", ap_bytes_text(&judged)));
-    AP_TRY(add_columns(rewriting, true, out, err));
-    AP_TRY(ap_bytes_printf(out, err, " FROM " JUDGED " AS %s WHERE " MEANT " UNION ALL ", alias));
-    AP_TRY(add_columns(rewriting, false, out, err));
-    return ap_bytes_printf(out, err, " FROM " JUDGED " AS %s WHERE " MEANT " IS NOT TRUE", alias);
-}
-
-static enum apiary_code remaining_rows(const struct rewriting *rewriting, struct ap_str rows,
-    struct ap_bytes *out, struct apiary_error *err)
-{
-    AP_TRY(ap_bytes_add_text(out, "SELECT ", err));
-    AP_TRY(ap_cell_columns(&rewriting->target.metadata, out, err));
-    AP_TRY(add_from(rewriting, rows, out, err));
-    return ap_bytes_printf(
-        out, err, " WHERE " AP_FMT " IS NOT TRUE", AP_ARG(condition_of(rewriting)));
+    const struct ap_snapshot *base = rewriting->target.base;
+    const struct ap_bin *bin = looked->bin;
+    AP_AUTO_FREE bool *keep = ap_calloc(base->cell_count + 1, sizeof *keep);
+    if (keep == NULL) return ap_fail_memory(err, "cells to be written again");
+    for (size_t i = bin->first; i < bin->first + bin->count; i++) keep[rewriting->plan.order[i]] = true;
+    return ap_source_add_target(rewriting->source, &rewriting->target, keep, &looked->rows, err);
 }
 
 static enum apiary_code rewrite_bin(
-    struct rewriting *rewriting, const struct ap_bin *bin, struct apiary_error *err)
+    struct ap_rewriting *rewriting, const struct looked *looked, struct apiary_error *err)
 {
     struct ap_target *target = &rewriting->target;
     const struct ap_snapshot *base = target->base;
     const struct ap_compact_plan *plan = &rewriting->plan;
+    const struct ap_bin *bin = looked->bin;
     bool update = rewriting->count > 0;
     size_t columns = base->metadata.partition_count;
-    AP_AUTO(ap_bytes) rows = { 0 };
     AP_AUTO(ap_bytes) select = { 0 };
-    AP_AUTO_FREE bool *keep = ap_calloc(base->cell_count + 1, sizeof *keep);
     struct ap_str *values =
         ap_arena_alloc(&rewriting->written.arena, (columns + 1) * sizeof *values);
-    if (keep == NULL || values == NULL) return ap_fail_memory(err, "cells to be written again");
-    for (size_t i = bin->first; i < bin->first + bin->count; i++) keep[plan->order[i]] = true;
+    if (values == NULL) return ap_fail_memory(err, "cells to be written again");
     const struct ap_cell *first = &base->cells[plan->order[bin->first]];
     for (size_t i = 0; i < columns; i++)
         values[i] = first->partition_values[i].size > 0 ? first->partition_values[i]
                                                         : (struct ap_str) { NULL, 0 };
-    int64_t all = 0, meant = 0, before = rewriting->written.rows;
-    AP_TRY(ap_source_add_target(rewriting->source, target, keep, &rows, err));
-    AP_TRY(count_rows(rewriting, ap_bytes_view(&rows), &all, &meant, err));
-    if (meant == 0) return APIARY_OK;
+    int64_t all = looked->all, before = rewriting->written.rows;
     AP_TRY(AP_GROW(rewriting->removes, rewriting->remove_capacity,
         rewriting->remove_count + bin->count, err));
-    if (update || meant < all) {
-        AP_TRY(update ? updated_rows(rewriting, ap_bytes_view(&rows), &select, err)
-                      : remaining_rows(rewriting, ap_bytes_view(&rows), &select, err));
+    if (update || looked->meant < all) {
+        AP_TRY(update ? ap_dml_updated(rewriting, ap_bytes_view(&looked->rows), &select, err)
+                      : ap_dml_remaining(rewriting, ap_bytes_view(&looked->rows), &select, err));
         AP_TRY(ap_write_partition(rewriting->source, target, ap_bytes_view(&select),
             rewriting->request->query, values, (struct ap_str) { 0 }, &rewriting->written, err));
     }
@@ -392,10 +212,27 @@ static enum apiary_code rewrite_bin(
         return ap_fail(err, APIARY_CORRUPT,
             "cells of frame %s hold %lld rows and gave %lld; nothing was changed", target->name,
             (long long)all, (long long)now);
-    rewriting->changed += update ? meant : all - now;
+    rewriting->changed += update ? looked->meant : all - now;
     for (size_t i = bin->first; i < bin->first + bin->count; i++)
         rewriting->removes[rewriting->remove_count++] = &base->cells[plan->order[i]];
     return APIARY_OK;
+}
+
+/* Neighbouring bins, counted together: those without a row that is meant are left. */
+static enum apiary_code rewrite_bins(struct ap_rewriting *rewriting, size_t first, size_t count, struct apiary_error *err)
+{
+    struct looked looked[TOGETHER_MAX] = { 0 };
+    enum apiary_code code = APIARY_OK;
+    ap_assert(count <= TOGETHER_MAX);
+    for (size_t i = 0; i < count && code == APIARY_OK; i++) {
+        looked[i].bin = &rewriting->plan.bins[first + i];
+        code = take_rows(rewriting, &looked[i], err);
+    }
+    if (code == APIARY_OK) code = count_rows(rewriting, looked, count, err);
+    for (size_t i = 0; i < count && code == APIARY_OK; i++)
+        if (looked[i].meant > 0) code = rewrite_bin(rewriting, &looked[i], err);
+    for (size_t i = 0; i < count; i++) ap_bytes_done(&looked[i].rows);
+    return code;
 }
 
 /* ---- the statement ---- */
@@ -444,7 +281,7 @@ static enum apiary_code tell(struct ap_result *result, const char *verb, int64_t
 }
 
 /* Each bin is read twice, and the caller's stream can be read once. */
-static enum apiary_code check_inputs(const struct rewriting *rewriting, struct apiary_error *err)
+static enum apiary_code check_inputs(const struct ap_rewriting *rewriting, struct apiary_error *err)
 {
     const struct ap_source *source = rewriting->source;
     if (source->input_count == 0) return APIARY_OK;
@@ -454,7 +291,7 @@ static enum apiary_code check_inputs(const struct rewriting *rewriting, struct a
 }
 
 static enum apiary_code rewrite(
-    struct rewriting *rewriting, uint64_t *version, struct apiary_error *err)
+    struct ap_rewriting *rewriting, uint64_t *version, struct apiary_error *err)
 {
     struct ap_target *target = &rewriting->target;
     const struct ap_statement *statement = rewriting->request->statement;
@@ -463,8 +300,10 @@ static enum apiary_code rewrite(
     *version = target->base->version;
     if (rewriting->plan.bin_count == 0) return APIARY_OK;
     AP_TRY(ap_source_prepare(rewriting->source, err));
-    for (size_t i = 0; i < rewriting->plan.bin_count; i++)
-        AP_TRY(rewrite_bin(rewriting, &rewriting->plan.bins[i], err));
+    /* A query in the condition has its own memory in each. */
+    size_t together = ap_dml_has_query(rewriting->condition) ? 1 : TOGETHER_MAX, all = rewriting->plan.bin_count;
+    for (size_t i = 0; i < all; i += together)
+        AP_TRY(rewrite_bins(rewriting, i, all - i < together ? all - i : together, err));
     ap_source_rest(rewriting->source); /* the ledger may need a chamber */
     if (rewriting->remove_count == 0) return APIARY_OK;
     return commit_change(rewriting->request->session, target, &rewriting->written,
@@ -483,7 +322,7 @@ static enum apiary_code open_named(
 static enum apiary_code run_rewrite(struct ap_request *request, const char *verb,
     struct ap_result *result, struct apiary_error *err)
 {
-    struct rewriting rewriting = { .request = request };
+    struct ap_rewriting rewriting = { .request = request };
     uint64_t version = 0;
     enum apiary_code code = open_named(request, &rewriting.target, err);
     if (code == APIARY_OK) code = rewrite(&rewriting, &version, err);
