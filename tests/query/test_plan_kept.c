@@ -38,19 +38,28 @@ static int teardown(void **state)
     return 0;
 }
 
-/* Opens task 0 and tells whether it would share. */
-static bool shares(struct world *world, const char *text)
+/* Opens task 0 and tells whether it would share. inlined: its shard is a query of the text's WITH. */
+static bool shares_so(struct world *world, const char *text, bool inlined)
 {
     struct apiary_error err = { 0 };
     struct ap_plan_run run = { .session = world->session->session, .plan = world->plan };
     struct ap_plan_part part = ap_plan_part_task(&run, 0);
     struct ap_source *source = NULL;
     int64_t wait_us = 0;
+    AP_AUTO(ap_bytes) with = { 0 };
+    if (inlined) part.with = &with;
     enum apiary_code code = ap_plan_part_open(&part, text, &source, &wait_us, &err);
     if (code != APIARY_OK) fail_msg("%s: %s", text, err.message);
     bool kept = source->kept && source->part;
     assert_int_equal(source->kept, source->part);
     ap_source_close(source);
+    return kept;
+}
+
+static bool shares(struct world *world, const char *text)
+{
+    bool kept = shares_so(world, text, false);
+    if (shares_so(world, text, true) != kept) fail_msg("%s: it is not %d where shards are queries of its WITH", text, kept);
     return kept;
 }
 
