@@ -106,6 +106,16 @@ static bool in_one_database(const struct ap_source *source, const struct ap_plan
     return attached <= 1;
 }
 
+/* The plan says what they are called. */
+static bool views_are_names(const struct ap_source *source, size_t views)
+{
+    static const struct form name = { { NULL }, 3 };
+    struct ap_str rest;
+    for (size_t i = 0; i < views; i++)
+        if (!has_form(ap_str_from(source->scans[i].view), &name, &rest)) return false;
+    return true;
+}
+
 /* Behind the schemas and the `made` views of frames, which are of our own making, come texts of the plan. */
 static enum apiary_code check(struct ap_source *source, const struct ap_plan *plan, struct ap_str text, struct ap_str merged, size_t made,
     bool *harmless, struct apiary_error *err)
@@ -133,7 +143,8 @@ enum apiary_code ap_plan_part_share(struct ap_source *source, const struct ap_pl
     size_t made, struct apiary_error *err)
 {
     bool harmless = false;
-    if (ap_chamber_kept(source->chamber) < 2 || ap_plan_reads_files(plan) || !in_one_database(source, plan, views)) return APIARY_OK;
+    if (ap_chamber_kept(source->chamber) < 2 || ap_plan_reads_files(plan) || !views_are_names(source, views)) return APIARY_OK;
+    if (!in_one_database(source, plan, views)) return APIARY_OK;
     AP_TRY(check(source, plan, text, merged, made, &harmless, err));
     if (!harmless) return APIARY_OK;
     AP_TRY(add_undos(source, plan, views, err));

@@ -154,11 +154,37 @@ static void what_sets_it_up_makes_schemas_and_views(void **state)
     assert_true(shares(world, fragment));
 }
 
+/* Where the rows of a frame are is the plan's word too. */
+static void views_of_frames_are_names(void **state)
+{
+    struct world *world = *state;
+    struct ap_plan *plan = world->plan;
+    struct ap_plan_frame *frame = NULL;
+    for (size_t i = 0; i < plan->frame_count; i++)
+        if (strcmp(plan->frames[i].name.frame, "u") == 0) frame = &plan->frames[i];
+    assert_non_null(frame);
+    const char *view = frame->view;
+    static const char *const rows[] = {
+        "memory.main.u AS SELECT 1 AS p FROM enable_logging() --",
+        "memory.main.u AS SELECT 1 AS p FROM enable_logging() /*",
+        "memory.main.u(p) AS SELECT 1 UNION ALL",
+        "memory.main.u AS WITH u AS (FROM enable_logging())",
+        "",
+    };
+    for (size_t i = 0; i < AP_COUNT(rows); i++) {
+        frame->view = rows[i];
+        if (shares(world, plan->stages[0].fragment_sql)) fail_msg("%s: it shares", rows[i]);
+    }
+    frame->view = view;
+    assert_true(shares(world, plan->stages[0].fragment_sql));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_part_is_a_query_over_what_is_ours),
         cmocka_unit_test(what_sets_it_up_makes_schemas_and_views),
+        cmocka_unit_test(views_of_frames_are_names),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
