@@ -373,7 +373,16 @@ static void what_is_written_is_heard(void **state)
     assert_int_equal(ear.fd, kept);
     assert_ok(ap_store_put(place->store, "bells/a", AP_STR("z"), &err));
     assert_false(hears(&ear, NULL));
+    struct ap_ear second = AP_EAR_NONE;
+    assert_ok(ap_store_listen(place->store, "bells", &second, &err)); /* at the same time */
+    int other = second.fd;
     ap_store_unlisten(place->store, &ear);
+    ap_store_unlisten(place->store, &second);
+    assert_ok(ap_store_listen(place->store, "bells", &ear, &err));
+    assert_ok(ap_store_listen(place->store, "bells", &second, &err));
+    assert_true((ear.fd == kept && second.fd == other) || (ear.fd == other && second.fd == kept)); /* neither was closed */
+    ap_store_unlisten(place->store, &ear);
+    ap_store_unlisten(place->store, &second);
     broken.network = true; /* other machines may write there */
     assert_code(ap_store_listen(place->store, "bells", &ear, &err), APIARY_UNSUPPORTED);
     assert_int_equal(ear.fd, -1);
