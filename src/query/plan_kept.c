@@ -106,16 +106,26 @@ static bool in_one_database(const struct ap_source *source, const struct ap_plan
     return attached <= 1;
 }
 
-/* Behind the schemas and the views of frames, which are of our own making, come texts of the plan. */
-static enum apiary_code check(struct ap_source *source, const struct ap_plan *plan, struct ap_str text, struct ap_str merged, bool *harmless,
-    struct apiary_error *err)
+/* The plan says what they are called. */
+static bool views_are_names(const struct ap_source *source, size_t views)
+{
+    static const struct form name = { { NULL }, 3 };
+    struct ap_str rest;
+    for (size_t i = 0; i < views; i++)
+        if (!has_form(ap_str_from(source->scans[i].view), &name, &rest)) return false;
+    return true;
+}
+
+/* Behind the schemas and the `made` views of frames, which are of our own making, come texts of the plan. */
+static enum apiary_code check(struct ap_source *source, const struct ap_plan *plan, struct ap_str text, struct ap_str merged, size_t made,
+    bool *harmless, struct apiary_error *err)
 {
     AP_TRY(check_query(source, text, harmless, err));
     if (*harmless && merged.size > 0) AP_TRY(check_query(source, merged, harmless, err));
     for (size_t i = 0; *harmless && i < source->setup.count; i++) {
         struct ap_str make = ap_str_from(source->setup.items[i]), query = { 0 };
         *harmless = i < plan->setup_count ? makes_schemas(make) : makes_view(make, &query);
-        bool own = i < plan->setup_count + source->scan_count;
+        bool own = i < plan->setup_count + made;
         if (*harmless && !own && query.size > 0) AP_TRY(check_query(source, query, harmless, err));
     }
     return APIARY_OK;
@@ -130,11 +140,12 @@ static enum apiary_code add_undos(struct ap_source *source, const struct ap_plan
 }
 
 enum apiary_code ap_plan_part_share(struct ap_source *source, const struct ap_plan *plan, struct ap_str text, struct ap_str merged, size_t views,
-    struct apiary_error *err)
+    size_t made, struct apiary_error *err)
 {
     bool harmless = false;
-    if (ap_chamber_kept(source->chamber) < 2 || ap_plan_reads_files(plan) || !in_one_database(source, plan, views)) return APIARY_OK;
-    AP_TRY(check(source, plan, text, merged, &harmless, err));
+    if (ap_chamber_kept(source->chamber) < 2 || ap_plan_reads_files(plan) || !views_are_names(source, views)) return APIARY_OK;
+    if (!in_one_database(source, plan, views)) return APIARY_OK;
+    AP_TRY(check(source, plan, text, merged, made, &harmless, err));
     if (!harmless) return APIARY_OK;
     AP_TRY(add_undos(source, plan, views, err));
     source->kept = source->part = true;

@@ -16,10 +16,10 @@ struct ap_plan_part {
     struct ap_bytes *with; /* gets "WITH … " to put before the text: shards, and what is merged, which are bound once then. NULL: they are views */
 };
 /* Has the part run in an instance kept for parts of plans, where the chamber has room for one, and the part's texts leave
- * nothing behind (plan_kept.c). The source has its chamber and its set-up: schemas, views of its scans, of which the first `views` are
+ * nothing behind (plan_kept.c). The source has its chamber and its set-up: schemas, `made` views of its scans, of which the first `views` are
  * no temporary ones, then what the plan says. `merged`: a query of the plan's that goes before the text; empty: none. */
 AP_CHECKED enum apiary_code ap_plan_part_share(struct ap_source *source, const struct ap_plan *plan, struct ap_str text,
-    struct ap_str merged, size_t views, struct apiary_error *err);
+    struct ap_str merged, size_t views, size_t made, struct apiary_error *err);
 /* Frames pinned and granted, inputs, a chamber, setup: ready for a query. `text` is the SQL that names
  * the frames. *wait_us: what that took. */
 AP_CHECKED enum apiary_code ap_plan_part_open(const struct ap_plan_part *part, const char *text,

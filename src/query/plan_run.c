@@ -208,6 +208,7 @@ static enum apiary_code add_setup(
     for (size_t i = 0; i < plan->setup_count; i++)
         AP_TRY(ap_texts_add(&source->setup, ap_str_from(plan->setup[i]), err));
     AP_TRY(add_views(source, part, own, text, err));
+    size_t made = source->setup.count - plan->setup_count;
     AP_TRY(add_lists(source, part, err));
     AP_TRY(ap_texts_add(&source->setup, ap_str_from(plan->use), err));
     for (size_t i = 0; i < part->stages->count; i++)
@@ -218,7 +219,7 @@ static enum apiary_code add_setup(
             stage->fragment_sql));
     if (merged.size > 0) AP_TRY(add_with(part->with, AP_CUT_MERGED, merged, err));
     else if (part->partials != NULL || part->through) AP_TRY(ap_texts_add(&source->setup, ap_str_from(stage->merged_view), err));
-    return ap_plan_part_share(source, plan, text, merged, own, err);
+    return ap_plan_part_share(source, plan, text, merged, own, made, err);
 }
 
 /* Frames first: a ledger may need a chamber itself. */

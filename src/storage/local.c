@@ -269,7 +269,7 @@ enum apiary_code ap_local_open(struct ap_env *env, struct ap_str path, bool fsyn
         .ops = &local_ops, .env = env, .is_local = true, .shared_writing = true
     };
     local->fsync = fsync_on;
-    local->idle_ear = -1;
+    for (int i = 0; i < AP_LOCAL_EARS_IDLE; i++) local->idle_ears[i] = -1;
     local->root = ap_str_dup(path);
     if (!local->root) {
         ap_free(local);

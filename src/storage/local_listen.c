@@ -31,7 +31,7 @@ enum apiary_code ap_local_listen(struct ap_store *store, const char *folder, str
     if (error == ENOENT || error == ENOTDIR) return ap_fail(err, APIARY_NOT_FOUND, "there is no folder %s/%s", local->root, folder);
     if (error) return ap_fail_errno(err, error, "cannot listen to %s/%s", local->root, folder);
     if (ap_local_is_foreign(opened)) return ap_fail(err, APIARY_UNSUPPORTED, "%s may be written by other machines", local->root);
-    if (ear->fd < 0) ear->fd = __atomic_exchange_n(&local->idle_ear, -1, __ATOMIC_ACQ_REL);
+    for (int i = 0; ear->fd < 0 && i < AP_LOCAL_EARS_IDLE; i++) ear->fd = __atomic_exchange_n(&local->idle_ears[i], -1, __ATOMIC_ACQ_REL);
     if (ear->fd < 0) ear->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     if (ear->fd < 0) return ap_fail(err, APIARY_UNSUPPORTED, "cannot listen to %s: %s", folder, strerror(errno));
     enum apiary_code code = add_folder(ear, opened, folder, err);
@@ -39,18 +39,23 @@ enum apiary_code ap_local_listen(struct ap_store *store, const char *folder, str
     return code;
 }
 
-/* One descriptor is kept for the next: to close one that had folders, the kernel takes 16 to 20 ms (6.1). */
+/* Descriptors are kept for the next who listen: to close one that had folders, the kernel takes 16 to 20 ms (6.1). */
 void ap_local_unlisten(struct ap_store *store, struct ap_ear *ear)
 {
-    int none = -1;
+    struct ap_local *local = ap_local_of(store);
     for (int i = 0; i < ear->count; i++) inotify_rm_watch(ear->fd, ear->folders[i]);
     ap_ear_heard(ear, NULL);
-    if (!__atomic_compare_exchange_n(&ap_local_of(store)->idle_ear, &none, ear->fd, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) close(ear->fd);
+    for (int i = 0; i < AP_LOCAL_EARS_IDLE; i++) {
+        int none = -1;
+        if (__atomic_compare_exchange_n(&local->idle_ears[i], &none, ear->fd, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) return;
+    }
+    close(ear->fd);
 }
 
 void ap_local_listen_end(struct ap_local *local)
 {
-    if (local->idle_ear >= 0) close(local->idle_ear);
+    for (int i = 0; i < AP_LOCAL_EARS_IDLE; i++)
+        if (local->idle_ears[i] >= 0) close(local->idle_ears[i]);
 }
 
 bool ap_ear_heard(const struct ap_ear *ear, const char *name)

@@ -176,7 +176,7 @@ static int make_parents(struct ap_local *local, int root_fd, const char *path, b
         if (size <= NAME_MAX) {
             memcpy(name, at, size);
             name[size] = 0;
-            error = step_down(local, dir, name, lasting, &next);
+            error = step_down(local, dir, name, lasting || dir == root_fd, &next); /* what lasts may follow into a folder of the root */
         }
         if (dir != root_fd) close(dir);
         if (error) return error;

@@ -8,11 +8,12 @@
 
 #define AP_LOCAL_TEMP_DIR ".tmp"
 
+enum { AP_LOCAL_EARS_IDLE = 8 }; /* who asks at the same time; a user has 128 as a rule */
 struct ap_local {
     struct ap_store store;
     char *root; /* absolute */
     bool fsync;
-    int idle_ear; /* an inotify descriptor without folders, kept for the next that listens; -1: none. Atomic */
+    int idle_ears[AP_LOCAL_EARS_IDLE]; /* inotify descriptors without folders, kept for the next that listen; -1: none. Atomic */
     _Atomic bool no_openat2; /* the kernel has none: paths are walked part by part; tests set it */
     _Atomic bool no_links;   /* the file system has none: renameat2 instead; tests set it */
     _Atomic bool swept;      /* stale temporary files were looked for */

@@ -38,19 +38,28 @@ static int teardown(void **state)
     return 0;
 }
 
-/* Opens task 0 and tells whether it would share. */
-static bool shares(struct world *world, const char *text)
+/* Opens task 0 and tells whether it would share. inlined: its shard is a query of the text's WITH. */
+static bool shares_so(struct world *world, const char *text, bool inlined)
 {
     struct apiary_error err = { 0 };
     struct ap_plan_run run = { .session = world->session->session, .plan = world->plan };
     struct ap_plan_part part = ap_plan_part_task(&run, 0);
     struct ap_source *source = NULL;
     int64_t wait_us = 0;
+    AP_AUTO(ap_bytes) with = { 0 };
+    if (inlined) part.with = &with;
     enum apiary_code code = ap_plan_part_open(&part, text, &source, &wait_us, &err);
     if (code != APIARY_OK) fail_msg("%s: %s", text, err.message);
     bool kept = source->kept && source->part;
     assert_int_equal(source->kept, source->part);
     ap_source_close(source);
+    return kept;
+}
+
+static bool shares(struct world *world, const char *text)
+{
+    bool kept = shares_so(world, text, false);
+    if (shares_so(world, text, true) != kept) fail_msg("%s: it is not %d where shards are queries of its WITH", text, kept);
     return kept;
 }
 
@@ -145,11 +154,37 @@ static void what_sets_it_up_makes_schemas_and_views(void **state)
     assert_true(shares(world, fragment));
 }
 
+/* Where the rows of a frame are is the plan's word too. */
+static void views_of_frames_are_names(void **state)
+{
+    struct world *world = *state;
+    struct ap_plan *plan = world->plan;
+    struct ap_plan_frame *frame = NULL;
+    for (size_t i = 0; i < plan->frame_count; i++)
+        if (strcmp(plan->frames[i].name.frame, "u") == 0) frame = &plan->frames[i];
+    assert_non_null(frame);
+    const char *view = frame->view;
+    static const char *const rows[] = {
+        "memory.main.u AS SELECT 1 AS p FROM enable_logging() --",
+        "memory.main.u AS SELECT 1 AS p FROM enable_logging() /*",
+        "memory.main.u(p) AS SELECT 1 UNION ALL",
+        "memory.main.u AS WITH u AS (FROM enable_logging())",
+        "",
+    };
+    for (size_t i = 0; i < AP_COUNT(rows); i++) {
+        frame->view = rows[i];
+        if (shares(world, plan->stages[0].fragment_sql)) fail_msg("%s: it shares", rows[i]);
+    }
+    frame->view = view;
+    assert_true(shares(world, plan->stages[0].fragment_sql));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_part_is_a_query_over_what_is_ours),
         cmocka_unit_test(what_sets_it_up_makes_schemas_and_views),
+        cmocka_unit_test(views_of_frames_are_names),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -304,6 +304,7 @@ static void what_is_fleeting_waits_for_no_disk(void **state)
     enum ap_slot_outcome outcome = AP_SLOT_THEIRS;
     struct ap_slot_options options = { .deadline_mono_us = INT64_MAX, .fleeting = true };
     assert_ok(ap_store_put(place->store, "there", AP_STR("x"), &err)); /* the root is */
+    assert_ok(ap_store_put(place->store, "q/there", AP_STR("x"), &err)); /* so is this */
     broken.fsync_error = EIO;
     assert_code(ap_store_put(place->store, "q/lasting", AP_STR("x"), &err), APIARY_IO);
     assert_ok(ap_store_put_fleeting(place->store, "q/1/a", AP_STR("one"), &err));
@@ -317,7 +318,21 @@ static void what_is_fleeting_waits_for_no_disk(void **state)
     assert_ok(ap_store_delete_fleeting(place->store, "q/1/b", &err));
     assert_code(ap_store_put_fleeting(place->store, ".hidden", AP_STR("x"), &err), APIARY_INVALID);
     assert_int_equal(temp_files(place), 0);
-    expect_keys(place, "", "there");
+    expect_keys(place, "", "q/there there");
+}
+
+/* The folders right in the root are everybody's: what is put there later, and is to last, finds them there. */
+static void a_folder_of_the_root_lasts(void **state)
+{
+    struct place *place = *state;
+    struct apiary_error err;
+    assert_ok(ap_store_put(place->store, "there", AP_STR("x"), &err)); /* the root is */
+    broken.fsync_error = EIO;
+    assert_code(ap_store_put_fleeting(place->store, "_queries/1/a", AP_STR("one"), &err), APIARY_IO);
+    broken.fsync_error = 0;
+    assert_ok(ap_store_put_fleeting(place->store, "_queries/1/a", AP_STR("one"), &err));
+    broken.fsync_error = EIO;
+    assert_ok(ap_store_put_fleeting(place->store, "_queries/2/a", AP_STR("two"), &err));
 }
 
 /* Is something to be heard at all, and `name` among it? */
@@ -358,7 +373,16 @@ static void what_is_written_is_heard(void **state)
     assert_int_equal(ear.fd, kept);
     assert_ok(ap_store_put(place->store, "bells/a", AP_STR("z"), &err));
     assert_false(hears(&ear, NULL));
+    struct ap_ear second = AP_EAR_NONE;
+    assert_ok(ap_store_listen(place->store, "bells", &second, &err)); /* at the same time */
+    int other = second.fd;
     ap_store_unlisten(place->store, &ear);
+    ap_store_unlisten(place->store, &second);
+    assert_ok(ap_store_listen(place->store, "bells", &ear, &err));
+    assert_ok(ap_store_listen(place->store, "bells", &second, &err));
+    assert_true((ear.fd == kept && second.fd == other) || (ear.fd == other && second.fd == kept)); /* neither was closed */
+    ap_store_unlisten(place->store, &ear);
+    ap_store_unlisten(place->store, &second);
     broken.network = true; /* other machines may write there */
     assert_code(ap_store_listen(place->store, "bells", &ear, &err), APIARY_UNSUPPORTED);
     assert_int_equal(ear.fd, -1);
@@ -651,6 +675,7 @@ int main(void)
         LOCAL_TEST(a_failed_write_leaves_nothing),
         LOCAL_TEST(a_failed_sync_of_the_folder_is_uncertain),
         LOCAL_TEST(what_is_fleeting_waits_for_no_disk),
+        LOCAL_TEST(a_folder_of_the_root_lasts),
         LOCAL_TEST(what_is_written_is_heard),
         LOCAL_TEST(a_stage_whose_sync_failed_is_lost),
         LOCAL_TEST(links_are_not_followed),
