@@ -76,6 +76,10 @@ struct ap_fit {
 AP_CHECKED enum apiary_code ap_fit_columns(struct ap_session *session,
     const struct ap_target *target, const struct ap_fit *fit, struct ap_bytes *select_list,
     struct apiary_error *err);
+/* The value of a column, as an expression of its type, checked for NULLs within it where the schema wants none (fit_null.c);
+ * left as it is where there is no such rule. frame: its name, for the error. */
+AP_CHECKED enum apiary_code ap_fit_within(
+    struct ap_bytes *value, const struct ap_field *field, const char *frame, struct apiary_error *err);
 /* "(a, b, …)": a name for each source column. */
 AP_CHECKED enum apiary_code ap_fit_aliases(const struct ap_target *target, const struct ap_fit *fit,
     struct ap_bytes *out, struct apiary_error *err);

@@ -122,10 +122,12 @@ static enum apiary_code add_assigned(const struct ap_rewriting *rewriting, size_
     AP_AUTO(ap_bytes) type = { 0 };
     AP_AUTO(ap_bytes) name = { 0 };
     AP_AUTO(ap_bytes) message = { 0 };
+    AP_AUTO(ap_bytes) cast = { 0 };
     AP_TRY(ap_type_to_engine(&field->type, &type, err));
     AP_TRY(ap_sql_name(&name, field->name, err));
-    AP_TRY(ap_bytes_printf(out, err, "CASE WHEN " AP_DML_MEANT " THEN %sCAST(" AP_FMT " AS %s)",
-        field->nullable ? "" : "coalesce(", AP_ARG(value), ap_bytes_text(&type)));
+    AP_TRY(ap_bytes_printf(&cast, err, "CAST(" AP_FMT " AS %s)", AP_ARG(value), ap_bytes_text(&type)));
+    AP_TRY(ap_fit_within(&cast, field, rewriting->target.name, err));
+    AP_TRY(ap_bytes_printf(out, err, "CASE WHEN " AP_DML_MEANT " THEN %s%s", field->nullable ? "" : "coalesce(", ap_bytes_text(&cast)));
     if (!field->nullable) {
         AP_TRY(ap_bytes_printf(&message, err,
             AP_SCHEMA_MARK "column \"" AP_FMT "\" of frame %s cannot hold NULL",

@@ -130,6 +130,7 @@ static enum apiary_code add_column(const struct ap_target *target, const struct 
     AP_TRY(ap_bytes_add_text(&value, " AS ", err));
     AP_TRY(ap_type_to_engine(&field->type, &value, err));
     AP_TRY(ap_bytes_add_text(&value, ")", err));
+    AP_TRY(ap_fit_within(&value, field, target->name, err));
     if (!field->nullable)
         AP_TRY(
             add_not_null(out, ap_bytes_view(&value), target, field->name, "cannot hold NULL", err));
