@@ -307,6 +307,27 @@ def test_instants_without_a_zone_are_replaced(db, tmp_path):
         assert session.sql("SELECT n FROM t").fetchall() == [(2,)]
 
 
+def test_nulls_within_a_column(db, tmp_path):
+    """Fields, elements and values that a table of others declares NOT NULL."""
+    deltalake = pytest.importorskip("deltalake")
+    pa = pytest.importorskip("pyarrow")
+    whole = pa.field("x", pa.int32(), nullable=False)
+    schema = pa.schema([("i", pa.int64()), ("s", pa.struct([whole, pa.field("it's", pa.string())])),
+                        ("l", pa.list_(pa.field("element", pa.struct([whole]), nullable=False))),
+                        ("m", pa.map_(pa.string(), pa.field("value", pa.int32(), nullable=False)))])
+    rows = pa.table({"i": [1], "s": [{"x": 1, "it's": "a"}], "l": [[{"x": 1}]], "m": [[("a", 1)]]}, schema=schema)
+    deltalake.write_deltalake(tmp_path / "theirs", rows)
+    db.sql(f"CREATE FRAME t LOCATION '{tmp_path}/theirs'")
+    for values in ("NULL, NULL, NULL", "row(1, NULL), [], MAP {}", "row(1, 'b'), [row(1), row(2)], MAP {'k': 1}"):
+        db.sql(f"INSERT INTO t VALUES (2, {values})")
+    for column, value in (("s", "row(NULL, 'b')"), ("l", "[row(1), NULL]"), ("l", "[row(1), row(NULL)]"), ("m", "MAP {'k': NULL}")):
+        for statement in (f"INSERT INTO t (i, {column}) VALUES (3, {value})", f"UPDATE t SET {column} = {value} WHERE i = 1"):
+            with pytest.raises(apiary.SchemaError, match=f'"{column}" of frame main.main.t holds a NULL within'):
+                db.sql(statement)
+    assert db.sql("UPDATE t SET s = row(9, NULL), l = [row(i)] WHERE i = 1").rows_changed == 1
+    assert db.sql("SELECT count(*), min(i), max(i), max(s.x), count(l), sum(m['k']) FROM t").fetchone() == (4, 1, 2, 9, 3, 1)
+
+
 def test_extremes_of_a_partition_column(db):
     """Over one cell alone the engine looks for them in the statistics of a file, which has no such column."""
     db.sql("CREATE FRAME d (i BIGINT, day DATE) PARTITIONED BY (day)")
