@@ -170,18 +170,44 @@ static enum apiary_code already_there(struct ap_session *session, const struct a
     return APIARY_OK;
 }
 
+/* What a frame becomes when it is replaced: everything of its log but its versions. */
+static struct ap_table_spec spec_of(const struct ap_target *target, const struct ap_metadata *metadata)
+{
+    return (struct ap_table_spec) { .schema = metadata->schema,
+        .partition_by = metadata->partition_by,
+        .partition_count = metadata->partition_count,
+        .configuration = metadata->configuration,
+        .configuration_count = metadata->configuration_count,
+        .name = ap_str_from(target->entry.name.frame),
+        .description = metadata->description };
+}
+
+/* CREATE [OR REPLACE] FRAME … (columns). */
 static enum apiary_code create_empty(struct ap_request *request, const struct ap_name3 *name,
-    struct ap_result *result, struct apiary_error *err)
+    bool replace, struct ap_result *result, struct apiary_error *err)
 {
     struct ap_session *session = request->session;
     const struct ap_statement *statement = request->statement;
     AP_AUTO(ap_arena) arena = { 0 };
     AP_AUTO(ap_target) target = { 0 };
+    AP_AUTO(ap_written) nothing = { 0 };
     struct ap_metadata metadata = { 0 };
+    uint64_t version = 0;
     AP_TRY(properties_of(statement, &arena, &metadata, err));
+    if (replace) {
+        AP_TRY(ap_target_open(session, name, &target, err));
+        AP_TRY(ap_mapping_keep(&arena, &target.metadata, &metadata, err));
+    }
     AP_TRY(metadata_of_definitions(session, statement, &arena, &metadata, err));
     AP_TRY(clustering_of(statement, &arena, &metadata, err));
     if (statement->comment != NULL) metadata.description = ap_str_from(statement->comment);
+    if (replace) {
+        target.metadata = metadata;
+        struct ap_table_spec spec = spec_of(&target, &metadata);
+        struct ap_write_commit how = { .operation = "CREATE OR REPLACE TABLE", .replace_all = true, .spec = &spec };
+        AP_TRY(ap_commit_written(session, &target, &nothing, &how, &version, err));
+        return ap_result_message(result, err, "Created frame %s (version %llu).", target.name, (unsigned long long)version);
+    }
     AP_TRY(ap_target_new(session, name, statement->location, &metadata, &target, err));
     AP_TRY(ap_target_create(session, &target, NULL, 0, "CREATE TABLE", NULL, err));
     return ap_result_message(result, err, "Created frame %s.", target.name);
@@ -265,13 +291,7 @@ static enum apiary_code create_as(struct ap_request *request, const struct ap_na
 
     struct ap_fit fit = { .columns = &columns };
     AP_TRY(ap_fitted_make(session, &target, &fit, &fitted, err));
-    struct ap_table_spec spec = { .schema = metadata.schema,
-        .partition_by = metadata.partition_by,
-        .partition_count = metadata.partition_count,
-        .configuration = metadata.configuration,
-        .configuration_count = metadata.configuration_count,
-        .name = ap_str_from(target.entry.name.frame),
-        .description = metadata.description };
+    struct ap_table_spec spec = spec_of(&target, &metadata);
     bool reads = false;
     AP_TRY(ap_reads_base(source, &target, &reads, err));
     struct ap_write_commit how = { .operation = replace ? "CREATE OR REPLACE TABLE AS SELECT"
@@ -297,11 +317,12 @@ static enum apiary_code create_frame(struct ap_request *request, const struct ap
 {
     const struct ap_statement *statement = request->statement;
     if (statement->body.size == 0) {
-        if (there && statement->flags.or_replace) {
-            ap_fail(err, APIARY_UNSUPPORTED, "OR REPLACE needs AS SELECT");
-            return ap_hint(err, "drop the frame first, or: CREATE OR REPLACE FRAME … AS SELECT …");
+        bool replace = there && statement->flags.or_replace;
+        if (replace && (statement->column_count == 0 || statement->location != NULL)) {
+            ap_fail(err, APIARY_UNSUPPORTED, "OR REPLACE makes a new version of the frame where it is, and takes no LOCATION");
+            return ap_hint(err, "drop the frame first");
         }
-        return statement->column_count > 0 ? create_empty(request, name, result, err)
+        return statement->column_count > 0 ? create_empty(request, name, replace, result, err)
                                            : adopt(request, name, result, err);
     }
     struct ap_source *source = NULL;

@@ -307,6 +307,22 @@ def test_instants_without_a_zone_are_replaced(db, tmp_path):
         assert session.sql("SELECT n FROM t").fetchall() == [(2,)]
 
 
+def test_a_frame_is_replaced_by_columns(db):
+    db.sql("CREATE FRAME t (a INTEGER, b VARCHAR) PARTITIONED BY (b)")
+    db.sql("INSERT INTO t VALUES (1, 'p')")
+    for _ in range(2):
+        db.sql("CREATE OR REPLACE FRAME t (c DATE NOT NULL, d VARCHAR) COMMENT 'again'")
+        assert [row[:4] for row in db.sql("DESCRIBE t").fetchall()] == [("c", "DATE", "NO", "NO"), ("d", "VARCHAR", "YES", "NO")]
+        assert db.sql("SELECT * FROM t").fetchall() == []
+        with pytest.raises(apiary.SchemaError, match='"c" of frame main.main.t cannot hold NULL'):
+            db.sql("INSERT INTO t VALUES (NULL, 'x')")
+    assert db.sql("SELECT * FROM t AT (VERSION => 1)").fetchall() == [(1, "p")]
+    db.sql("CREATE OR REPLACE FRAME fresh (a INTEGER)")
+    assert db.sql("SELECT count(*) FROM fresh").fetchone() == (0,)
+    with pytest.raises(apiary.UnsupportedError, match="takes no LOCATION"):
+        db.sql("CREATE OR REPLACE FRAME t (a INTEGER) LOCATION '/elsewhere'")
+
+
 def test_nulls_within_a_column(db, tmp_path):
     """Fields, elements and values that a table of others declares NOT NULL."""
     deltalake = pytest.importorskip("deltalake")
