@@ -319,7 +319,7 @@ def test_a_frame_is_replaced_by_columns(db):
     assert db.sql("SELECT * FROM t AT (VERSION => 1)").fetchall() == [(1, "p")]
     db.sql("CREATE OR REPLACE FRAME fresh (a INTEGER)")
     assert db.sql("SELECT count(*) FROM fresh").fetchone() == (0,)
-    with pytest.raises(apiary.UnsupportedError, match="takes no LOCATION"):
+    with pytest.raises(apiary.NotSupportedError, match="takes no LOCATION"):
         db.sql("CREATE OR REPLACE FRAME t (a INTEGER) LOCATION '/elsewhere'")
 
 
