@@ -102,9 +102,9 @@ static enum apiary_code resolve(struct ap_rewriting *rewriting, struct apiary_er
         request->session, ap_bytes_view(&text), request->query, &rewriting->source, err));
     AP_TRY(find_target(rewriting, err));
     AP_TRY(find_columns(rewriting, err));
-    if (rewriting->count > 0 && rewriting->source->tree != NULL &&
-        ap_tree_has_window(rewriting->source->tree)) {
-        ap_fail(err, APIARY_SQL, "UPDATE takes no window functions: rows are read a few cells at a time");
+    const char *beyond = rewriting->count > 0 && rewriting->source->tree != NULL ? ap_tree_beyond_a_row(rewriting->source->tree) : NULL;
+    if (beyond != NULL) {
+        ap_fail(err, APIARY_SQL, "UPDATE takes no %s: rows are read a few cells at a time", beyond);
         return ap_hint(err, "UPDATE name SET column = (SELECT …): a query sees the whole frame");
     }
     struct ap_str sql = ap_bytes_view(&rewriting->source->sql);

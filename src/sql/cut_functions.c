@@ -123,6 +123,20 @@ bool ap_cut_has_window(yyjson_val *value) { return any(value, is_window); }
 bool ap_cut_has_query(yyjson_val *value) { return any(value, ap_node_is_query); }
 bool ap_cut_has_star(yyjson_val *value) { return any(value, is_star); }
 
+static bool is_unnest(yyjson_val *node)
+{
+    return ap_node_is(node, "class", "FUNCTION") && ap_str_equal_nocase(ap_node_str(node, "function_name"), AP_STR("unnest"));
+}
+
+const char *ap_tree_beyond_a_row(yyjson_doc *tree)
+{
+    yyjson_val *node = NULL, *list = NULL;
+    if (ap_tree_root(tree, &node, NULL) == APIARY_OK) list = yyjson_obj_get(node, "select_list");
+    if (ap_cut_has_window(list)) return "window functions";
+    if (ap_cut_has_aggregate(list)) return "aggregates";
+    return any(list, is_unnest) ? "unnest" : NULL;
+}
+
 static struct ap_str text_of(yyjson_val *value)
 {
     return (struct ap_str) { yyjson_get_str(value), yyjson_get_len(value) };

@@ -130,12 +130,6 @@ static bool has_window(yyjson_val *value)
     return false;
 }
 
-bool ap_tree_has_window(yyjson_doc *tree)
-{
-    yyjson_val *node = NULL;
-    return ap_tree_root(tree, &node, NULL) == APIARY_OK && has_window(yyjson_obj_get(node, "select_list"));
-}
-
 /* May rows be taken away below the select list because of what its outputs must satisfy? */
 static bool lets_through(yyjson_val *node)
 {

@@ -103,8 +103,9 @@ AP_CHECKED enum apiary_code ap_tree_predicates(struct ap_arena *arena, yyjson_do
 size_t ap_tree_ledger_asks(
     const struct ap_tree_names *names, yyjson_doc *tree, struct ap_ledger_ask *out, size_t max);
 
-/* Is there a window function in the select list, not counting those of queries within it? */
-bool ap_tree_has_window(yyjson_doc *tree);
+/* What in the select list hangs on more than a row or gives more than one, not counting what queries within it do:
+ * "window functions", "aggregates", "unnest"; NULL: nothing. */
+const char *ap_tree_beyond_a_row(yyjson_doc *tree);
 
 /* A copy of the tree in which references are renamed (three parts; AT clause removed; alias set
  * so that the reference keeps the name it was known by) and FROM 'file' / read_x('file') paths

@@ -80,6 +80,8 @@ def refused():
         fails(store, "UPDATE t SET s = o.s FROM t AS o WHERE t.i = o.i", "FROM")
         fails(store, "UPDATE t SET i = row_number() OVER (ORDER BY i)", "no window functions")
         fails(store, "UPDATE t SET s = 'a' || sum(i + 1) OVER () WHERE p = 1", "no window functions")
+        fails(store, "UPDATE t SET i = max(i)", "no aggregates")
+        fails(store, "UPDATE t SET i = unnest([1, 2])", "no unnest")
         fails(store, "DELETE FROM t WHERE i = 1) OR (i = 2", "syntax error at or near \")\"")
         fails(store, "DELETE FROM v WHERE one = 1", "is a view")
         fails(store, "DELETE FROM nothing WHERE i = 1", "no frame")
