@@ -39,7 +39,7 @@ enum apiary_code ap_local_listen(struct ap_store *store, const char *folder, str
     return code;
 }
 
-/* Descriptors are kept for the next who listen: to close one that had folders, the kernel takes 16 to 20 ms (6.1). */
+/* Descriptors are kept for the next who listen: to close one that had folders, the kernel takes 16 to 20 ms (Linux 6.18). */
 void ap_local_unlisten(struct ap_store *store, struct ap_ear *ear)
 {
     struct ap_local *local = ap_local_of(store);
