@@ -92,6 +92,31 @@ static enum apiary_code find_target(struct ap_rewriting *rewriting, struct apiar
     return APIARY_OK;
 }
 
+/* Does what is assigned hang on a row alone? */
+static enum apiary_code check_values(const struct ap_rewriting *rewriting, const struct ap_source *source, struct apiary_error *err)
+{
+    const char *beyond = rewriting->count > 0 && source->tree != NULL ? ap_tree_beyond_a_row(source->tree) : NULL;
+    if (beyond == NULL) return APIARY_OK;
+    ap_fail(err, APIARY_SQL, "UPDATE takes no %s: rows are read a few cells at a time", beyond);
+    return ap_hint(err, "UPDATE name SET column = (SELECT …): a query sees the whole frame");
+}
+
+static enum apiary_code check_joined(struct ap_rewriting *rewriting, struct apiary_error *err)
+{
+    struct ap_request *request = rewriting->request;
+    struct ap_source *source = NULL;
+    AP_AUTO(ap_bytes) text = { 0 };
+    AP_AUTO(ap_described_list) columns = { 0 };
+    if (request->statement->using_clause.size == 0) return APIARY_OK;
+    AP_TRY(ap_dml_joined(request->statement, &text, err));
+    AP_TRY(ap_source_resolve(request->session, ap_bytes_view(&text), request->query, &source, err));
+    enum apiary_code code = check_values(rewriting, source, err);
+    if (code == APIARY_OK) code = ap_source_prepare(source, err);
+    if (code == APIARY_OK) code = ap_source_describe(source, ap_bytes_view(&source->sql), request->query, &columns, err);
+    ap_source_close(source);
+    return code;
+}
+
 static enum apiary_code resolve(struct ap_rewriting *rewriting, struct apiary_error *err)
 {
     struct ap_request *request = rewriting->request;
@@ -102,13 +127,10 @@ static enum apiary_code resolve(struct ap_rewriting *rewriting, struct apiary_er
         request->session, ap_bytes_view(&text), request->query, &rewriting->source, err));
     AP_TRY(find_target(rewriting, err));
     AP_TRY(find_columns(rewriting, err));
-    const char *beyond = rewriting->count > 0 && rewriting->source->tree != NULL ? ap_tree_beyond_a_row(rewriting->source->tree) : NULL;
-    if (beyond != NULL) {
-        ap_fail(err, APIARY_SQL, "UPDATE takes no %s: rows are read a few cells at a time", beyond);
-        return ap_hint(err, "UPDATE name SET column = (SELECT …): a query sees the whole frame");
-    }
+    AP_TRY(check_values(rewriting, rewriting->source, err));
+    AP_TRY(check_joined(rewriting, err));
     struct ap_str sql = ap_bytes_view(&rewriting->source->sql);
-    if (statement->condition.size > 0) AP_TRY(ap_dml_part(sql, 0, &rewriting->condition, err));
+    if (statement->condition.size + statement->using_clause.size > 0) AP_TRY(ap_dml_part(sql, 0, &rewriting->condition, err));
     for (size_t i = 0; i < rewriting->count; i++)
         AP_TRY(ap_dml_part(sql, i + 1, &rewriting->values[i], err));
     if (statement->alias.size > 0)
@@ -357,11 +379,7 @@ enum apiary_code ap_run_delete(
     struct ap_request *request, struct ap_result *result, struct apiary_error *err)
 {
     const struct ap_statement *statement = request->statement;
-    if (statement->using_clause.size > 0) {
-        ap_fail(err, APIARY_UNSUPPORTED, "DELETE … USING is not supported yet");
-        return ap_hint(err, "DELETE FROM name WHERE column IN (SELECT …)");
-    }
-    if (statement->condition.size == 0)
+    if (statement->condition.size + statement->using_clause.size == 0)
         return remove_all(request, "DELETE", "Deleted", result, err);
     return run_rewrite(request, "Deleted", result, err);
 }
@@ -369,11 +387,11 @@ enum apiary_code ap_run_delete(
 enum apiary_code ap_run_update(
     struct ap_request *request, struct ap_result *result, struct apiary_error *err)
 {
-    if (request->statement->using_clause.size > 0) {
-        ap_fail(err, APIARY_UNSUPPORTED, "UPDATE … FROM is not supported yet");
-        return ap_hint(err, "UPDATE name SET column = (SELECT … WHERE …) WHERE …");
-    }
-    return run_rewrite(request, "Updated", result, err);
+    enum apiary_code code = run_rewrite(request, "Updated", result, err);
+    bool several = code == APIARY_SQL && request->statement->using_clause.size > 0 && err != NULL && strstr(err->message, "More than one row returned by a subquery") != NULL;
+    if (!several) return code;
+    ap_fail(err, APIARY_SQL, "rows of FROM that differ in what they set match the same row of the frame");
+    return ap_hint(err, "say which one: UPDATE name SET column = (SELECT max(…) … WHERE …)");
 }
 
 enum apiary_code ap_run_truncate(

@@ -28,6 +28,10 @@ struct ap_rewriting {
  * part i + 1 the i-th value. Parameters have their numbers. codes: SQL */
 AP_CHECKED enum apiary_code ap_dml_text(
     const struct ap_statement *statement, struct ap_bytes *out, struct apiary_error *err);
+/* The same of a statement with USING or FROM, as a join with those tables: a name that more than one of them has is refused
+ * there, which in the queries of the text above would be taken for one of theirs. */
+AP_CHECKED enum apiary_code ap_dml_joined(
+    const struct ap_statement *statement, struct ap_bytes *out, struct apiary_error *err);
 /* What became of a part; points into the text. codes: SQL */
 AP_CHECKED enum apiary_code ap_dml_part(
     struct ap_str text, size_t number, struct ap_str *out, struct apiary_error *err);

@@ -42,38 +42,105 @@ static enum apiary_code add_numbered(
     return ap_bytes_add(out, text.data + done, text.size - done, err);
 }
 
-static enum apiary_code add_part(struct ap_bytes *out, size_t number, struct ap_str text,
-    uint64_t *last, struct apiary_error *err)
+static enum apiary_code add_part(struct ap_bytes *out, size_t number, const char *text, struct apiary_error *err)
 {
     char begin[MARK_MAX], end[MARK_MAX];
     mark(begin, number, "");
     mark(end, number, "-end");
-    AP_TRY(ap_bytes_printf(out, err, "%s(", begin));
-    AP_TRY(add_numbered(out, text, last, err));
-    return ap_bytes_printf(out, err, "\n)%s", end);
+    return ap_bytes_printf(out, err, "%s(%s\n)%s", begin, text, end);
+}
+
+/* What the statement says, numbered in the order in which it says it. Texts; "": nothing. */
+struct said {
+    struct ap_texts values;
+    struct ap_bytes from, where;
+};
+
+static void said_done(struct said *said)
+{
+    ap_texts_done(&said->values);
+    ap_bytes_done(&said->from);
+    ap_bytes_done(&said->where);
+}
+
+static enum apiary_code said_take(const struct ap_statement *statement, struct said *out, struct apiary_error *err)
+{
+    uint64_t last = 0;
+    for (size_t i = 0; i < statement->option_count; i++) {
+        AP_AUTO(ap_bytes) value = { 0 };
+        AP_TRY(add_numbered(&value, statement->options[i].value, &last, err));
+        AP_TRY(ap_texts_add(&out->values, ap_bytes_view(&value), err));
+    }
+    AP_TRY(add_numbered(&out->from, statement->using_clause, &last, err));
+    return add_numbered(&out->where, statement->condition, &last, err);
+}
+
+static enum apiary_code add_target(const struct ap_statement *statement, struct ap_bytes *out, struct apiary_error *err)
+{
+    AP_TRY(ap_bytes_add_text(out, " FROM ", err));
+    for (size_t i = 0; i < statement->name.count; i++) {
+        if (i > 0) AP_TRY(ap_bytes_add_text(out, ".", err));
+        AP_TRY(ap_sql_name(out, ap_str_from(statement->name.parts[i]), err));
+    }
+    return statement->alias.size == 0 ? APIARY_OK : ap_bytes_printf(out, err, " AS " AP_FMT, AP_ARG(statement->alias));
+}
+
+/* With other tables: asked of those of their rows that meet the condition. */
+static enum apiary_code add_asked(
+    const struct said *said, const char *what, struct ap_bytes *out, struct apiary_error *err)
+{
+    AP_TRY(ap_bytes_printf(out, err, "(SELECT %s FROM %s", what, ap_bytes_text(&said->from)));
+    if (said->where.size > 0) AP_TRY(ap_bytes_printf(out, err, "\nWHERE %s", ap_bytes_text(&said->where)));
+    return ap_bytes_add_text(out, "\n)", err);
+}
+
+static enum apiary_code add_value(const struct said *said, size_t index, struct ap_bytes *out, struct apiary_error *err)
+{
+    AP_AUTO(ap_bytes) text = { 0 };
+    AP_AUTO(ap_bytes) what = { 0 };
+    if (said->from.size == 0) return add_part(out, index + 1, said->values.items[index], err);
+    /* Rows that say the same are one; of others nobody knows which is meant, and the engine refuses. */
+    AP_TRY(ap_bytes_printf(&what, err, "DISTINCT (%s\n)", said->values.items[index]));
+    AP_TRY(add_asked(said, ap_bytes_text(&what), &text, err));
+    return add_part(out, index + 1, ap_bytes_text(&text), err);
+}
+
+static enum apiary_code add_condition(const struct said *said, struct ap_bytes *out, struct apiary_error *err)
+{
+    AP_AUTO(ap_bytes) text = { 0 };
+    if (said->from.size == 0 && said->where.size == 0) return APIARY_OK;
+    AP_TRY(ap_bytes_add_text(out, " WHERE ", err));
+    if (said->from.size == 0) return add_part(out, 0, ap_bytes_text(&said->where), err);
+    AP_TRY(ap_bytes_add_text(&text, "EXISTS ", err));
+    AP_TRY(add_asked(said, "1", &text, err));
+    return add_part(out, 0, ap_bytes_text(&text), err);
 }
 
 /* Part 0 is the condition, part i + 1 the i-th value. */
 enum apiary_code ap_dml_text(
     const struct ap_statement *statement, struct ap_bytes *out, struct apiary_error *err)
 {
-    uint64_t last = 0;
+    __attribute__((cleanup(said_done))) struct said said = { 0 };
+    AP_TRY(said_take(statement, &said, err));
     AP_TRY(ap_bytes_add_text(out, "SELECT ", err));
     for (size_t i = 0; i < statement->option_count; i++) {
         if (i > 0) AP_TRY(ap_bytes_add_text(out, ", ", err));
-        AP_TRY(add_part(out, i + 1, statement->options[i].value, &last, err));
+        AP_TRY(add_value(&said, i, out, err));
     }
     if (statement->option_count == 0) AP_TRY(ap_bytes_add_text(out, "*", err));
-    AP_TRY(ap_bytes_add_text(out, " FROM ", err));
-    for (size_t i = 0; i < statement->name.count; i++) {
-        if (i > 0) AP_TRY(ap_bytes_add_text(out, ".", err));
-        AP_TRY(ap_sql_name(out, ap_str_from(statement->name.parts[i]), err));
-    }
-    if (statement->alias.size > 0)
-        AP_TRY(ap_bytes_printf(out, err, " AS " AP_FMT, AP_ARG(statement->alias)));
-    if (statement->condition.size == 0) return APIARY_OK;
-    AP_TRY(ap_bytes_add_text(out, " WHERE ", err));
-    return add_part(out, 0, statement->condition, &last, err);
+    AP_TRY(add_target(statement, out, err));
+    return add_condition(&said, out, err);
+}
+
+enum apiary_code ap_dml_joined(const struct ap_statement *statement, struct ap_bytes *out, struct apiary_error *err)
+{
+    __attribute__((cleanup(said_done))) struct said said = { 0 };
+    AP_TRY(said_take(statement, &said, err));
+    AP_TRY(ap_bytes_add_text(out, "SELECT 1", err));
+    for (size_t i = 0; i < said.values.count; i++) AP_TRY(ap_bytes_printf(out, err, ", (%s\n)", said.values.items[i]));
+    AP_TRY(add_target(statement, out, err));
+    AP_TRY(ap_bytes_printf(out, err, ", %s", ap_bytes_text(&said.from)));
+    return said.where.size == 0 ? APIARY_OK : ap_bytes_printf(out, err, "\nWHERE %s", ap_bytes_text(&said.where));
 }
 
 enum apiary_code ap_dml_part(

@@ -76,8 +76,8 @@ def refused():
         store.sql(TABLE + "; CREATE VIEW v AS SELECT 1 AS one; CREATE FRAME log (i INTEGER) WITH ('delta.appendOnly' = 'true'); "
                   "INSERT INTO log VALUES (1)")
         fails(store, "UPDATE t SET p = 2 WHERE i = 1", "partition column")
-        fails(store, "DELETE FROM t USING t AS o WHERE t.i = o.i", "USING")
-        fails(store, "UPDATE t SET s = o.s FROM t AS o WHERE t.i = o.i", "FROM")
+        fails(store, "DELETE FROM t USING t AS o WHERE i = o.i", "Ambiguous reference")
+        fails(store, "UPDATE t SET s = o.s FROM t AS o WHERE t.i = o.i AND s = 'a'", "Ambiguous reference")
         fails(store, "UPDATE t SET i = row_number() OVER (ORDER BY i)", "no window functions")
         fails(store, "UPDATE t SET s = 'a' || sum(i + 1) OVER () WHERE p = 1", "no window functions")
         fails(store, "UPDATE t SET i = max(i)", "no aggregates")

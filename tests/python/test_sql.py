@@ -9,6 +9,7 @@ if __name__ == "__main__":
 import datetime
 import decimal
 import random
+import re
 import uuid
 
 import pytest
@@ -305,6 +306,48 @@ def test_instants_without_a_zone_are_replaced(db, tmp_path):
         session.sql("SET timezone = 'America/New_York'")
         session.sql("INSERT INTO t REPLACE WHERE moment = '2024-01-01 12:00:00+00'::TIMESTAMPTZ SELECT '2024-01-01 12:00:00+00'::TIMESTAMPTZ, 2")
         assert session.sql("SELECT n FROM t").fetchall() == [(2,)]
+
+
+def test_other_tables_of_update_and_delete(db):
+    """UPDATE … FROM and DELETE … USING beside DuckDB, and where more rows match than can be meant."""
+    duckdb = pytest.importorskip("duckdb")
+    beside = duckdb.connect()
+
+    def both(statement, values=None):
+        beside.execute(statement.replace("FRAME", "TABLE"), values)
+        db.sql(statement, values)
+
+    both("CREATE FRAME t (id INTEGER, p INTEGER, n INTEGER, s VARCHAR)")
+    both("INSERT INTO t SELECT range, range % 3, 0, 'x' || range FROM range(20)")
+    both("CREATE FRAME s (id INTEGER, v INTEGER, w VARCHAR)")
+    both("INSERT INTO s SELECT range * 2, range * 10, 'w' || range FROM range(8)")
+    both("CREATE FRAME u (k INTEGER, z INTEGER)")
+    both("INSERT INTO u VALUES (1, 5), (2, 6)")
+    for statement, values in (
+        ("UPDATE t SET n = s.v, s = s.w FROM s WHERE s.id = t.id AND p = 1", None),
+        ("UPDATE t AS x SET n = x.n + v FROM s WHERE s.id = x.id", None),
+        ("UPDATE t SET n = z + ? FROM s JOIN u ON u.k = s.v // 10 WHERE s.id = t.id AND t.p < ?", [100, 2]),
+        ("DELETE FROM t USING s WHERE t.id = s.id AND v > 40", None),
+        ("DELETE FROM t USING t AS o WHERE t.p = o.p AND t.id < o.id AND o.id > 17 -- the newest stays", None),
+        ("DELETE FROM t AS x USING s, (SELECT k FROM u WHERE k = ?) AS q WHERE x.id = s.id AND s.v = q.k * 10", [2]),
+        ("UPDATE t SET n = 7 FROM u", None),
+    ):
+        both(statement, values)
+        rows = beside.execute("SELECT * FROM t ORDER BY ALL").fetchall()
+        assert db.sql("SELECT * FROM t ORDER BY ALL").fetchall() == rows, statement
+    for statement, why in (
+        ("UPDATE t SET n = id FROM s WHERE s.id = t.id", 'Ambiguous reference to column name "id"'),
+        ("DELETE FROM t USING s WHERE id = s.id", 'Ambiguous reference to column name "id"'),
+        ("UPDATE t SET n = z FROM u", "rows of FROM that differ in what they set match the same row"),
+        ("UPDATE t SET n = max(v) FROM s WHERE s.id = t.id", "UPDATE takes no aggregates"),
+        ("DELETE FROM t USING s WHERE t.id = s.id) OR (1 = 1", "syntax error"),
+    ):
+        with pytest.raises(apiary.SQLError, match=re.escape(why)):
+            db.sql(statement)
+    with pytest.raises(apiary.NotFoundError, match="nothing"):
+        db.sql("DELETE FROM t USING nothing WHERE t.id = nothing.id")
+    assert db.sql("SELECT * FROM t ORDER BY ALL").fetchall() == rows
+    assert db.sql("DELETE FROM t USING u").rows_changed == len(rows)
 
 
 def test_a_frame_is_replaced_by_columns(db):
