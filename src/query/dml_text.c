@@ -24,6 +24,7 @@ static enum apiary_code add_numbered(
     struct ap_lexer lexer = { .sql = text };
     struct ap_token token = { 0 };
     size_t done = 0, open = 0;
+    if (text.size == 0) return APIARY_OK;
     for (ap_lexer_next(&lexer, &token); token.kind != AP_TOKEN_END; ap_lexer_next(&lexer, &token)) {
         uint64_t number = 0;
         if (ap_token_is(&token, ")") && open-- == 0) /* it would close the part's own */
@@ -176,6 +177,7 @@ bool ap_dml_has_query(struct ap_str text)
 {
     struct ap_lexer lexer = { .sql = text };
     struct ap_token token = { 0 };
+    if (text.size == 0) return false;
     for (ap_lexer_next(&lexer, &token); token.kind != AP_TOKEN_END; ap_lexer_next(&lexer, &token))
         if (ap_token_is(&token, "SELECT") || ap_token_is(&token, "FROM")) return true;
     return false;
