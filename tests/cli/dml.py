@@ -71,6 +71,16 @@ def asked_once():
         assert rows(store, "SELECT count(*) FILTER (WHERE a <> b), sum(a) BETWEEN 300 AND 700 FROM u") == ["0,true"]
 
 
+def other_tables():
+    with Store() as store:
+        store.sql(TABLE + "; CREATE FRAME news (id BIGINT, word TEXT); INSERT INTO news VALUES (1, 'one'), (2, 'two'), (2, 'two'), (5, NULL)")
+        assert "3 rows" in store.run("sql", "UPDATE t SET s = upper(word) || t.i FROM news WHERE news.id = t.i")[1]
+        assert rows(store, "SELECT i, s FROM t WHERE i IN (1, 2, 3, 5) ORDER BY i") == ["1,ONE1", "2,TWO2", "3,s3", "5,"]
+        store.sql("DELETE FROM t AS x USING news AS n JOIN t AS o ON o.i = n.id WHERE x.i = o.i AND n.word IS NOT NULL")
+        assert rows(store, "SELECT count(*), min(i) FILTER (WHERE i > 0) FROM t") == ["38,3"]
+        fails(store, "UPDATE t SET s = word FROM news", "rows of FROM that differ")
+
+
 def refused():
     with Store() as store:
         store.sql(TABLE + "; CREATE VIEW v AS SELECT 1 AS one; CREATE FRAME log (i INTEGER) WITH ('delta.appendOnly' = 'true'); "
@@ -153,4 +163,4 @@ def fsck():
         assert code == 1 and "CORRUPT" in err and newest.name in err, err
 
 
-main([delete, update, asked_once, refused, truncate, counters_under_a_race, fsck])
+main([delete, update, asked_once, other_tables, refused, truncate, counters_under_a_race, fsck])
