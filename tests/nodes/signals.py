@@ -133,7 +133,9 @@ def cases(swarm):
         try:
             code, out, err = finish(asked)
             victim.send(signal.SIGCONT)
-            if how != signal.SIGKILL:
+            if how == signal.SIGTERM:
+                victim.left()
+            elif how == signal.SIGSTOP:
                 victim.leave()
         finally:
             victim.end()

@@ -172,6 +172,10 @@ class Node:
     def leave(self, code=0):
         """As it is told to; what it said on standard error."""
         self.send(signal.SIGTERM)
+        return self.left(code)
+
+    def left(self, code=0):
+        """As it was told to: a second time would end it at once."""
         said = self.process.communicate(timeout=JOIN_SECONDS)[1]
         assert self.process.returncode == code, f"a node that was told to leave gave {self.process.returncode}: {said}"
         return said
