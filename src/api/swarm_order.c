@@ -108,13 +108,6 @@ static enum apiary_code write_result(
         ap_hash_text(ap_bytes_view(&bytes)).text);
 }
 
-static bool has(const struct ap_plan_list *list, size_t item)
-{
-    for (size_t i = 0; i < list->count; i++)
-        if (list->items[i] == item) return true;
-    return false;
-}
-
 /* Of earlier stages: what the tasks read, and, where a node merges what is written, what the merge reads. */
 static enum apiary_code write_results(const struct ap_swarm *swarm, const char *id, const struct ap_plan_run *run, struct ap_bytes *out, struct apiary_error *err)
 {
@@ -123,7 +116,7 @@ static enum apiary_code write_results(const struct ap_swarm *swarm, const char *
     bool merged_there = plan->write != NULL && !plan->write->in_tasks && run->stage + 1 == plan->stage_count, first = true;
     AP_TRY(ap_bytes_add_text(out, ",\"results\":[", err));
     for (size_t of = 0; of < run->stage; of++) {
-        if (!has(&stage->fragment_stages, of) && !(merged_there && has(&stage->merge_stages, of))) continue;
+        if (!ap_plan_list_has(&stage->fragment_stages, of) && !(merged_there && ap_plan_list_has(&stage->merge_stages, of))) continue;
         AP_TRY(write_result(swarm, id, run, of, first, out, err));
         first = false;
     }

@@ -39,6 +39,7 @@ struct ap_plan_list { /* of indices, rising */
     size_t *items;
     size_t count;
 };
+bool ap_plan_list_has(const struct ap_plan_list *list, size_t item);
 
 /* By whom files are read; what their keys may end in. */
 enum ap_plan_reader { AP_PLAN_PARQUET, AP_PLAN_CSV, AP_PLAN_JSON, AP_PLAN_READERS };

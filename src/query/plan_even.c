@@ -57,20 +57,13 @@ void ap_plan_even_out(const uint64_t *sizes, size_t *order, struct ap_plan_task 
     }
 }
 
-static bool has(const struct ap_plan_list *list, size_t item)
-{
-    for (size_t i = 0; i < list->count; i++)
-        if (list->items[i] == item) return true;
-    return false;
-}
-
 /* Is the frame read by this stage alone, and there as its only shard? */
 static bool alone(const struct ap_plan *plan, const struct ap_plan_stage *stage)
 {
     size_t frame = stage->shards[0];
     for (size_t i = 0; i < plan->stage_count; i++) {
         const struct ap_plan_stage *other = &plan->stages[i];
-        if (has(&other->fragment_frames, frame) || has(&other->merge_frames, frame)) return false;
+        if (ap_plan_list_has(&other->fragment_frames, frame) || ap_plan_list_has(&other->merge_frames, frame)) return false;
         for (size_t k = 0; k < other->shard_count; k++)
             if (other != stage && other->shards[k] == frame) return false;
     }

@@ -41,6 +41,13 @@ const char *ap_plan_first_cell(const struct ap_plan *plan, const struct ap_plan_
     return NULL;
 }
 
+bool ap_plan_list_has(const struct ap_plan_list *list, size_t item)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (list->items[i] == item) return true;
+    return false;
+}
+
 bool ap_plan_has_union(const struct ap_plan *plan)
 {
     for (size_t i = 0; i < plan->stage_count; i++)

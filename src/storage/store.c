@@ -172,42 +172,43 @@ void ap_store_unlisten(struct ap_store *store, struct ap_ear *ear)
 
 /* ---- writes ---- */
 
+static enum apiary_code put(struct ap_store *store, const char *key, struct ap_str body, bool if_absent,
+    bool fleeting, struct apiary_error *err)
+{
+    AP_TRY(write_check(key, err));
+    if (if_absent)
+        ap_store_tally(store, puts_if_absent, 1);
+    else
+        ap_store_tally(store, puts, 1);
+    ap_store_tally(store, bytes_out, body.size);
+    if (fleeting && store->ops->put_fleeting != NULL)
+        return store->ops->put_fleeting(store, key, body, if_absent, err);
+    return if_absent ? store->ops->put_if_absent(store, key, body, err)
+                     : store->ops->put(store, key, body, err);
+}
+
 enum apiary_code ap_store_put(
     struct ap_store *store, const char *key, struct ap_str body, struct apiary_error *err)
 {
-    AP_TRY(write_check(key, err));
-    ap_store_tally(store, puts, 1);
-    ap_store_tally(store, bytes_out, body.size);
-    return store->ops->put(store, key, body, err);
+    return put(store, key, body, false, false, err);
 }
 
 enum apiary_code ap_store_put_if_absent(
     struct ap_store *store, const char *key, struct ap_str body, struct apiary_error *err)
 {
-    AP_TRY(write_check(key, err));
-    ap_store_tally(store, puts_if_absent, 1);
-    ap_store_tally(store, bytes_out, body.size);
-    return store->ops->put_if_absent(store, key, body, err);
+    return put(store, key, body, true, false, err);
 }
 
 enum apiary_code ap_store_put_fleeting(
     struct ap_store *store, const char *key, struct ap_str body, struct apiary_error *err)
 {
-    if (store->ops->put_fleeting == NULL) return ap_store_put(store, key, body, err);
-    AP_TRY(write_check(key, err));
-    ap_store_tally(store, puts, 1);
-    ap_store_tally(store, bytes_out, body.size);
-    return store->ops->put_fleeting(store, key, body, false, err);
+    return put(store, key, body, false, true, err);
 }
 
 enum apiary_code ap_store_put_fleeting_if_absent(
     struct ap_store *store, const char *key, struct ap_str body, struct apiary_error *err)
 {
-    if (store->ops->put_fleeting == NULL) return ap_store_put_if_absent(store, key, body, err);
-    AP_TRY(write_check(key, err));
-    ap_store_tally(store, puts_if_absent, 1);
-    ap_store_tally(store, bytes_out, body.size);
-    return store->ops->put_fleeting(store, key, body, true, err);
+    return put(store, key, body, true, true, err);
 }
 
 enum apiary_code ap_store_delete_fleeting(
