@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 
-from common import ROOT, BUILD, RUNS, SCALE, TABLES, THREADS, apiary, run_apiary, duckdb, timed, views, geometric_mean
+from common import ROOT, BUILD, RUNS, SCALE, TABLES, THREADS, apiary, run_apiary, duckdb, timed, views, geometric_mean, tpch_queries
 
 
 LIBRARY = """
@@ -40,8 +40,7 @@ def bench_tpch(work, source):
     store = work / "tpch"
     for table in TABLES:
         apiary(store, "import", table, source / f"{table}.parquet")
-    text = (ROOT / "bench/tpch.sql").read_text()
-    queries = [q.split("\n", 1)[1].strip() for q in re.split(r"^-- Q", text, flags=re.M)[1:]]
+    queries = [f"{query};" for query in tpch_queries().values()]
     ours, theirs, library = ([math.inf] * len(queries) for _ in range(3))
     for _ in range(RUNS):
         for i, query in enumerate(queries):

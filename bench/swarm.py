@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 
-from common import ROOT, BUILD, RUNS, SCALE, TABLES, THREADS, where, CLEAN, apiary, about_the_same
+from common import ROOT, BUILD, RUNS, SCALE, TABLES, THREADS, where, CLEAN, apiary, about_the_same, tpch_queries
 from remote import Counting
 
 
@@ -16,8 +16,7 @@ def bench_parts(work, source):
     store = work / "parts"
     for table in TABLES:
         apiary(store, "import", table, source / f"{table}.parquet", "--set", "target_cell_size=16MiB")
-    text = (ROOT / "bench/tpch.sql").read_text()
-    queries = {name: query.strip() for name, query in re.findall(r"^-- (Q\d+)\n(.*?)(?=^-- Q|\Z)", text, flags=re.M | re.S)}
+    queries = tpch_queries()
     cells = apiary(store, "sql", "EXPLAIN SELECT l_orderkey FROM lineitem", "--format", "csv")
     print(f"in parts on one node, scale {SCALE}, {THREADS} bees ({re.search(r'[0-9]+ of [0-9]+ cells', cells)[0]} of lineitem): seconds, and whole ÷ parts")
     for name in ("Q1", "Q6", "Q12", "Q14"):
@@ -26,7 +25,7 @@ def bench_parts(work, source):
             for tasks in (0, 2, 4, 8):
                 mode = "force" if tasks else "off"
                 os.environ["APIARY_TEST_CUT"] = f"tasks={tasks}"
-                out = apiary(store, "sql", "-", text=f"SET distributed = '{mode}';\n{queries[name]}\n{queries[name]}")
+                out = apiary(store, "sql", "-", text=f"SET distributed = '{mode}';\n{queries[name]};\n{queries[name]}")
                 best[tasks] = min(best.get(tasks, math.inf), *(float(s) for s in re.findall(r"rows? in ([0-9.]+) s", out)))
         parts = "  ".join(f"{tasks} tasks {best[tasks]:.3f} ({best[0] / best[tasks]:.2f})" for tasks in (2, 4, 8))
         print(f"  {name:<4} whole {best[0]:.3f}  {parts}")
@@ -125,7 +124,7 @@ def bench_spread(work, source):
     for table in TABLES:
         apiary(store, "import", table, source / f"{table}.parquet", "--set", "target_cell_size=16MiB")
     shutil.copytree(store, alone)  # a swarm is a store: the node of two bees has one to itself
-    queries = {name: query.strip().rstrip(";") for name, query in re.findall(r"^-- (Q\d+)\n(.*?)(?=^-- Q|\Z)", (ROOT / "bench/tpch.sql").read_text(), flags=re.M | re.S)}
+    queries = tpch_queries()
     whole, asked, other = Node(work, alone, "whole", 2), Node(work, store, "asked", 1), Node(work, store, "other", 1)
     spark = Spark.find(work, store)
     beside = "Spark local[2] over the same cells" if spark else "no Spark: tools/fetch-deps spark and a java bring it"
